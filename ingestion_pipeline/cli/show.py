@@ -1,0 +1,42 @@
+"""Answers for people, as tables."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+def rows(title: str, pairs: Iterable[tuple[str, object]]) -> None:
+    """A table of names and values."""
+    from rich.table import Table  # noqa: PLC0415 - answers in JSON start quicker
+
+    shown = Table(show_header=False, box=None, pad_edge=False)
+    shown.add_column(style="dim")
+    shown.add_column()
+    for name, value in pairs:
+        shown.add_row(name, _text(value))
+    _print(title, shown)
+
+
+def table(title: str, header: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
+    """A table with a header."""
+    from rich.table import Table  # noqa: PLC0415 - see rows
+
+    shown = Table(*header)
+    for line in lines:
+        shown.add_row(*(_text(value) for value in line))
+    _print(title, shown)
+
+
+def _text(value: object) -> Any:
+    from rich.text import Text  # noqa: PLC0415 - see rows
+
+    # Text, so that a bracket in a name is not read as markup.
+    return Text("-" if value in (None, "") else str(value))
+
+
+def _print(title: str, shown: Any) -> None:
+    from rich.console import Console  # noqa: PLC0415 - see rows
+
+    console = Console()
+    # A table would break its own title, and a path in it, to its width.
+    console.print(_text(title), style="italic", soft_wrap=True)
+    console.print(shown)

@@ -1,0 +1,1 @@
+"""The assets: the CSV, the three tables, the versions."""

@@ -1,0 +1,40 @@
+"""All definitions of a site, put together in one place."""
+
+from collections.abc import Mapping
+
+from dagster import Definitions, in_process_executor
+
+from ingestion_pipeline.defs.assets.csv_snapshot import csv_snapshot
+from ingestion_pipeline.defs.assets.tables import tables
+from ingestion_pipeline.defs.assets.versioned_export import versioned_export
+from ingestion_pipeline.defs.checks import CHECKS
+from ingestion_pipeline.defs.jobs import JOBS
+from ingestion_pipeline.defs.resources import PipelineResource
+from ingestion_pipeline.defs.schedules import schedules
+from ingestion_pipeline.defs.sensors import csv_changed
+from ingestion_pipeline.settings import Settings, load_settings
+
+
+def build_definitions(
+    settings: Settings | None = None, resources: Mapping[str, object] | None = None
+) -> Definitions:
+    """The definitions of a site.
+
+    Args:
+        settings: The site's; read from its configuration if not given.
+        resources: In place of the site's own, by name.
+
+    Raises:
+        SettingsError: The configuration cannot be used.
+    """
+    site = settings or load_settings()
+    return Definitions(
+        assets=[csv_snapshot, tables, versioned_export],
+        asset_checks=CHECKS,
+        jobs=JOBS,
+        schedules=schedules(site),
+        sensors=[csv_changed(site)],
+        resources={"pipeline": PipelineResource(config=str(site.config_file)), **(resources or {})},
+        # Steps in processes of their own would each take seconds to start.
+        executor=in_process_executor,
+    )

@@ -1,0 +1,142 @@
+"""The checks: the contract's rules, and whether the two sides are equal."""
+
+from collections.abc import Iterator
+
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetChecksDefinition,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    AssetKey,
+    TableMetadataValue,
+    TableRecord,
+    asset_check,
+    multi_asset_check,
+)
+
+from ingestion_pipeline.defs.resources import PipelineResource
+from ingestion_pipeline.domain.columns import Table
+from ingestion_pipeline.domain.phase import Phase
+from ingestion_pipeline.domain.reports import CompareReport
+from ingestion_pipeline.domain.rules import RULES, Rule
+
+SHOWN = 100
+"""Differences shown in a check's metadata; all are counted."""
+
+_PEOPLE = AssetKey(Table.PEOPLE.value)
+_OTHERS = [AssetKey(table.value) for table in Table if table is not Table.PEOPLE]
+
+
+@multi_asset_check(
+    name="consistency",
+    specs=[
+        AssetCheckSpec(
+            "dual_write_consistency",
+            asset=_PEOPLE,
+            additional_deps=_OTHERS,
+            blocking=True,
+            description="No record and no column differs between the two sides; else nothing is exported.",
+        ),
+        AssetCheckSpec(
+            "bytes_equal",
+            asset=_PEOPLE,
+            additional_deps=_OTHERS,
+            description="PostgreSQL renders exactly the CSV's bytes.",
+        ),
+    ],
+)
+def consistency(
+    context: AssetCheckExecutionContext, pipeline: PipelineResource
+) -> Iterator[AssetCheckResult]:
+    """Compare the two sides once, for both checks."""
+    with pipeline.open() as site:
+        phase = site.begin().phase
+        if phase.follower is None:
+            yield from _nothing_to_compare(phase)
+            return
+        report = site.compare(limit=SHOWN, run_id=context.run.run_id)
+    yield _consistency(report)
+    yield AssetCheckResult(
+        asset_key=_PEOPLE,
+        check_name="bytes_equal",
+        passed=report.bytes_equal,
+        metadata={"sha256": report.csv_sha256, "rows": report.rows},
+    )
+
+
+def _nothing_to_compare(phase: Phase) -> Iterator[AssetCheckResult]:
+    for name in ("dual_write_consistency", "bytes_equal"):
+        yield AssetCheckResult(
+            asset_key=_PEOPLE,
+            check_name=name,
+            passed=True,
+            metadata={"note": f"phase {phase} has no follower"},
+        )
+
+
+def _consistency(report: CompareReport) -> AssetCheckResult:
+    records = [
+        TableRecord({"row_id": one.row_id or "", "column": one.column or "", "kind": one.kind.value})
+        for one in report.differences
+    ]
+    found = f"{report.counted} differences" if report.counted else "the two sides are equal"
+    return AssetCheckResult(
+        asset_key=_PEOPLE,
+        check_name="dual_write_consistency",
+        passed=report.equal,
+        description=found,
+        metadata={
+            "differences": report.counted,
+            "missing": report.missing,
+            "extra": report.extra,
+            "changed": report.changed,
+            "rows": report.rows,
+            "seconds": report.seconds,
+            **({"first": TableMetadataValue(records, None)} if records else {}),
+        },
+    )
+
+
+@asset_check(asset=_PEOPLE, description="Nothing in quarantine waits for a decision.")
+def quarantine_decided(pipeline: PipelineResource) -> AssetCheckResult:
+    """Count what waits for a decision."""
+    with pipeline.open() as site, site.tables.snapshot() as snapshot:
+        count = snapshot.quarantine_count()
+    return AssetCheckResult(
+        passed=count.undecided == 0,
+        severity=AssetCheckSeverity.WARN,
+        metadata={"rows": count.rows, "cells": count.cells, "accepted": count.accepted},
+    )
+
+
+@asset_check(asset=_PEOPLE, description="The phase in force is the one the configuration asks for.")
+def phase_in_force(pipeline: PipelineResource) -> AssetCheckResult:
+    """Compare the phase wanted with the one in force."""
+    with pipeline.open() as site:
+        report = site.status()
+    return AssetCheckResult(
+        passed=report.in_force == report.wanted,
+        severity=AssetCheckSeverity.WARN,
+        metadata={
+            "wanted": report.wanted.value,
+            "in_force": report.in_force.value if report.in_force else "none",
+            "epoch": report.epoch or 0,
+            "why_not": list(report.why_not),
+        },
+    )
+
+
+def _check(rule: Rule) -> AssetChecksDefinition:
+    severity = AssetCheckSeverity.WARN if rule.advisory else AssetCheckSeverity.ERROR
+
+    @asset_check(asset=AssetKey(rule.table.value), name=rule.name, description=rule.about)
+    def check(pipeline: PipelineResource) -> AssetCheckResult:
+        with pipeline.open() as site:
+            broken = site.tables.breaches(rule)
+        return AssetCheckResult(passed=broken == 0, severity=severity, metadata={"breaches": broken})
+
+    return check
+
+
+CHECKS = [consistency, quarantine_decided, phase_in_force, *(_check(rule) for rule in RULES)]

@@ -1,0 +1,28 @@
+"""What runs by the clock."""
+
+from dagster import DefaultScheduleStatus, ScheduleDefinition
+
+from ingestion_pipeline.defs import jobs
+from ingestion_pipeline.settings import Settings
+
+
+def schedules(settings: Settings) -> list[ScheduleDefinition]:
+    """The schedules, running unless automation is turned off."""
+    automation = settings.automation
+    status = DefaultScheduleStatus.RUNNING if automation.enabled else DefaultScheduleStatus.STOPPED
+    return [
+        ScheduleDefinition(
+            "consistency_hourly",
+            job=jobs.compare,
+            cron_schedule=automation.consistency_cron,
+            default_status=status,
+            description="Compares the two sides.",
+        ),
+        ScheduleDefinition(
+            "export_nightly",
+            job=jobs.export,
+            cron_schedule=automation.export_cron,
+            default_status=status,
+            description="Publishes a version.",
+        ),
+    ]

@@ -1,0 +1,251 @@
+"""What the operations ask of a place, without saying which place it is."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from ingestion_pipeline.domain.brake import Brakes
+from ingestion_pipeline.domain.dialect import Dialect
+from ingestion_pipeline.domain.phase import Phase, Side
+from ingestion_pipeline.domain.proof import Proof
+from ingestion_pipeline.domain.quarantine import Count, Decision, Entry
+from ingestion_pipeline.domain.reports import Found, State, SyncReport
+from ingestion_pipeline.domain.version import Content, Manifest, Version
+
+Step = Callable[[str], None]
+"""Told the name of each longer step as it begins."""
+
+Progress = Callable[[int], None]
+"""Told how many bytes of the file have been read."""
+
+
+class Sink(Protocol):
+    """Takes bytes in order."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take some bytes."""
+        ...
+
+
+class RowBlock(Protocol):
+    """Some whole rows of a file, in its order."""
+
+    @property
+    def position(self) -> int:
+        """The first row's position in the file, from 1."""
+        ...
+
+    @property
+    def rows(self) -> Sequence[Sequence[str]]:
+        """Their cells, every row as wide as the header."""
+        ...
+
+    @property
+    def raw(self) -> bytes:
+        """Their bytes in the file."""
+        ...
+
+
+class Blocks(Protocol):
+    """One pass over a file that keeps the contract."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The header's names, in the file's order."""
+        ...
+
+    @property
+    def head(self) -> bytes:
+        """The bytes before the rows."""
+        ...
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the file is spelled; settled once the blocks are exhausted."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of the file once the blocks are exhausted."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes read; of the whole file once the blocks are exhausted."""
+        ...
+
+    @property
+    def rows(self) -> int:
+        """Rows read; of the whole file once the blocks are exhausted."""
+        ...
+
+    @property
+    def total(self) -> int:
+        """Bytes the file had when it was opened."""
+        ...
+
+    def blocks(self) -> Iterator[RowBlock]:
+        """The rows, in blocks.
+
+        Raises:
+            InputRefusedError: At the first row that does not keep the contract.
+        """
+        ...
+
+    def check_current(self) -> None:
+        """See that the path still names this file, unchanged."""
+        ...
+
+
+class Csv(Protocol):
+    """The CSV that is one of the two sides."""
+
+    @property
+    def place(self) -> str:
+        """Where it lies, for people."""
+        ...
+
+    def exists(self) -> bool:
+        """Whether there is a file."""
+        ...
+
+    def reading(self, progress: Progress | None = None) -> AbstractContextManager[Blocks]:
+        """One pass over the file, through the gate."""
+        ...
+
+    def sha256(self) -> str:
+        """Hex digest of the file as it lies there."""
+        ...
+
+    def rewrite_rows(
+        self, sha256: str, positions: Collection[int], cells: Mapping[str, str] | None
+    ) -> object:
+        """Put other cells in rows of the file with this digest, or leave the rows out."""
+        ...
+
+
+class Snapshot(Protocol):
+    """One state of the tables, however long it is looked at."""
+
+    def render(self, sink: Sink) -> tuple[int, Dialect]:
+        """Write the CSV that the tables hold; gives its rows and how it is spelled."""
+        ...
+
+    def rendered_digest(self) -> tuple[str, int]:
+        """The sha256 of the CSV that the tables hold, and its rows."""
+        ...
+
+    def misspelled(self, limit: int) -> Found:
+        """Cells whose kept original text no longer means their value."""
+        ...
+
+    def compare_rows(self, file: Blocks, authority: Side, limit: int) -> Found:
+        """Every record and column in which the file and the tables differ."""
+        ...
+
+    def state(self) -> State:
+        """The phase in force."""
+        ...
+
+    def position(self) -> str:
+        """The state of the tables: another one after every write that was committed."""
+        ...
+
+    def quarantine_count(self) -> Count:
+        """How many quarantine entries stand."""
+        ...
+
+
+class Tables(Protocol):
+    """The three tables and what guards them."""
+
+    def state(self) -> State | None:
+        """The phase in force; None on a site that has not begun."""
+        ...
+
+    def begin(self, wanted: Phase, *, dry_run: bool = False) -> State:
+        """Begin on a fresh site; a site that has begun stays as it is."""
+        ...
+
+    def sync(
+        self,
+        opened: Callable[[], AbstractContextManager[Blocks]],
+        *,
+        began: State,
+        brakes: Brakes | None,
+        dry_run: bool,
+        step: Step,
+    ) -> SyncReport:
+        """Make the tables equal to the file, in one transaction."""
+        ...
+
+    def render(self, sink: Sink) -> tuple[int, Dialect]:
+        """Write the CSV that the tables hold; gives its rows and how it is spelled."""
+        ...
+
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        """One state of the tables."""
+        ...
+
+    def stamp(self, proof: Proof) -> None:
+        """Keep a proof."""
+        ...
+
+    def last_proof(self) -> Proof | None:
+        """The newest proof kept."""
+        ...
+
+    def quarantine(self, *, decided: bool) -> list[Entry]:
+        """The entries, with or without those decided."""
+        ...
+
+    def quarantined_text(self, number: int) -> tuple[Entry, dict[str, str]] | None:
+        """One entry and the text it keeps by column; None when there is none."""
+        ...
+
+    def decide(self, number: int, decision: Decision, by: str) -> None:
+        """Keep a decision."""
+        ...
+
+
+class VersionDraft(Protocol):
+    """A version being written."""
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of what has been written."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes written."""
+        ...
+
+    def write(self, data: bytes, /) -> object:
+        """Append bytes of the CSV."""
+        ...
+
+    def publish(self, content: Content) -> Manifest:
+        """Publish what has been written, once it has been read back."""
+        ...
+
+
+class Versions(Protocol):
+    """Where versions are published."""
+
+    @property
+    def place(self) -> str:
+        """Where they lie, for people."""
+        ...
+
+    def newest(self) -> Version | None:
+        """The newest good version."""
+        ...
+
+    def listing(self) -> Iterator[Version]:
+        """All versions, the newest first."""
+        ...
+
+    def draft(self) -> AbstractContextManager[VersionDraft]:
+        """A version being written; gone at the end unless it was published."""
+        ...

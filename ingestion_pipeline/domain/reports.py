@@ -1,0 +1,121 @@
+"""What an operation found or did, as frozen values."""
+
+from dataclasses import dataclass
+
+from ingestion_pipeline.domain.difference import Difference
+from ingestion_pipeline.domain.phase import Phase
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The phase in force.
+
+    Attributes:
+        phase: Which side leads.
+        epoch: Counts the changes of phase, from 1.
+    """
+
+    phase: Phase
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Respelled:
+    """A row that a normalised copy spells otherwise.
+
+    Attributes:
+        line: Its line in the source.
+        column: The first column respelled; None for the header.
+    """
+
+    line: int
+    column: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Normalised:
+    """A normalised copy of a file.
+
+    Attributes:
+        path: Where it lies.
+        changes: Every row respelled, in order.
+    """
+
+    path: str
+    changes: tuple[Respelled, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """What a sync did, or with dry_run would do. Counts of rows, but for the cells."""
+
+    rows_read: int
+    inserted: int
+    updated: int
+    unchanged: int
+    deleted: int
+    moved: int
+    repeated: int
+    quarantined_rows: int
+    quarantined_cells: int
+    sha256: str
+    dry_run: bool
+    seconds: float
+
+    @property
+    def people(self) -> int:
+        """People the file holds."""
+        return self.inserted + self.updated + self.unchanged
+
+    @property
+    def changed(self) -> int:
+        """People written."""
+        return self.inserted + self.updated + self.deleted
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where the file and the tables part.
+
+    Attributes:
+        missing: Records the follower has not.
+        extra: Records only the follower has.
+        changed: Records that differ in some column, or stand elsewhere.
+        first: The first differences, at most as many as were asked for.
+        counted: How many there are in all.
+    """
+
+    missing: int = 0
+    extra: int = 0
+    changed: int = 0
+    first: tuple[Difference, ...] = ()
+    counted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CompareReport:
+    """What a comparison found, seen from the follower.
+
+    Attributes:
+        equal: Whether nothing differs.
+        bytes_equal: Whether PostgreSQL renders exactly the file's bytes.
+        rows: Rows of the file; None when equal bytes ended the question.
+        missing: Records the follower has not.
+        extra: Records only the follower has.
+        changed: Records that differ in some column.
+        differences: The first of them, by row and column, never by value.
+        counted: How many differences there are in all.
+        csv_sha256: Hex digest of the file compared.
+        seconds: How long it took.
+    """
+
+    equal: bool
+    bytes_equal: bool
+    missing: int
+    extra: int
+    changed: int
+    differences: tuple[Difference, ...]
+    counted: int
+    csv_sha256: str
+    rows: int
+    seconds: float

@@ -1,0 +1,1 @@
+"""The verbs: one file each, ports in, a frozen result out."""

@@ -1,0 +1,106 @@
+"""export: publish the CSV as a version, if it is not the newest one already."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import assert_never
+
+from ingestion_pipeline.domain.dialect import Dialect
+from ingestion_pipeline.domain.errors import ProtectedError
+from ingestion_pipeline.domain.phase import Phase
+from ingestion_pipeline.domain.ports import Csv, Sink, Snapshot, Tables, Versions
+from ingestion_pipeline.domain.reports import State
+from ingestion_pipeline.domain.version import Content, Manifest, Version
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What an export did.
+
+    Attributes:
+        published: False when the newest version holds the same bytes already.
+        manifest: The new version's, or that one's.
+        place: Where versions lie.
+        seconds: How long it took.
+    """
+
+    published: bool
+    manifest: Manifest
+    place: str
+    seconds: float
+
+
+def export(
+    csv: Csv,
+    tables: Tables,
+    versions: Versions,
+    *,
+    wanted: Phase,
+    now: Callable[[], datetime],
+    run_id: str | None = None,
+) -> ExportReport:
+    """Publish the authority's content as a version.
+
+    Args:
+        csv: The CSV.
+        tables: The three tables.
+        versions: Where to publish.
+        wanted: The phase a fresh site begins in.
+        now: The time in UTC.
+        run_id: The Dagster run that exports, if one does.
+
+    Raises:
+        ProtectedError: In dual_write, the two sides do not hold the same bytes; nothing was published.
+        UnavailableError: A place is not there, or does not hold what was written to it.
+    """
+    began = time.monotonic()
+    tables.begin(wanted)
+    newest = versions.newest()
+    with versions.draft() as draft, tables.snapshot() as snapshot:
+        state = snapshot.state()
+        rows, dialect = _write(state, csv, snapshot, draft)
+        if state.phase is Phase.DUAL_WRITE and draft.sha256 != csv.sha256():
+            raise _unequal()
+        manifest = _unchanged(newest, draft.sha256)
+        published = manifest is None
+        if manifest is None:
+            content = Content(
+                draft.sha256, draft.size, rows, dialect, state.phase, state.epoch, now(), run_id
+            )
+            manifest = draft.publish(content)
+    return ExportReport(published, manifest, versions.place, round(time.monotonic() - began, 3))
+
+
+def _unchanged(newest: Version | None, sha256: str) -> Manifest | None:
+    """The newest version's manifest, if it holds these bytes."""
+    if newest is None or newest.manifest is None or newest.manifest.content.sha256 != sha256:
+        return None
+    return newest.manifest
+
+
+def _write(state: State, csv: Csv, snapshot: Snapshot, sink: Sink) -> tuple[int, Dialect]:
+    match state.phase:
+        case Phase.ORIGINAL:
+            return _copy(csv, sink)
+        case Phase.DUAL_WRITE | Phase.DATABASE_PRIMARY | Phase.DATABASE_NATIVE:
+            return snapshot.render(sink)
+        case _:
+            assert_never(state.phase)
+
+
+def _copy(csv: Csv, sink: Sink) -> tuple[int, Dialect]:
+    """The file's own bytes, past the gate."""
+    with csv.reading() as file:
+        sink.write(file.head)
+        for block in file.blocks():
+            sink.write(block.raw)
+        return file.rows, file.dialect
+
+
+def _unequal() -> ProtectedError:
+    return ProtectedError(
+        "PostgreSQL does not render the CSV's bytes; nothing was published",
+        code="sides_differ",
+        hint="`ingest compare` names the differences; `ingest sync` makes PostgreSQL equal to the CSV.",
+    )

@@ -1,0 +1,154 @@
+"""quarantine: what becomes of what no typed column can hold."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ingestion_pipeline.domain.cells import read
+from ingestion_pipeline.domain.columns import BY_NAME
+from ingestion_pipeline.domain.errors import InputRefusedError, Place, ProtectedError, SettingsError
+from ingestion_pipeline.domain.phase import Side
+from ingestion_pipeline.domain.ports import Blocks, Csv, Tables
+from ingestion_pipeline.domain.quarantine import Decision, Entry, Scope
+from ingestion_pipeline.domain.record import Examination, Rejection
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision that has been carried out.
+
+    Attributes:
+        entry: What it was about.
+        decision: What was decided.
+        file_changed: Whether the CSV was rewritten, so that a sync is due.
+    """
+
+    entry: Entry
+    decision: Decision
+    file_changed: bool
+
+
+def decide(
+    csv: Csv, tables: Tables, number: int, decision: Decision, *, text: Mapping[str, str], by: str
+) -> Decided:
+    """Carry out a decision: in the CSV, while it leads, then in the quarantine.
+
+    Args:
+        csv: The CSV, rewritten by `drop` and `fix`.
+        tables: Where the quarantine lies.
+        number: The entry.
+        decision: `drop`, `accept` or `fix`.
+        text: For `fix`, the new text by column.
+        by: Who decides.
+
+    Raises:
+        SettingsError: There is no such entry, it is decided already, or `fix` lacks its text.
+        InputRefusedError: The text does not fit its column either.
+        ProtectedError: The file no longer holds what the entry is about, or does not lead.
+    """
+    entry, raw = _undecided(tables, number)
+    changes = _changes(entry, raw, decision, text)
+    if decision is not Decision.ACCEPT:
+        _check_leads(tables)
+        row = _find(csv, entry, raw)
+        csv.rewrite_rows(row.sha256, row.positions, None if changes is None else row.cells | changes)
+    tables.decide(number, decision, by)
+    return Decided(entry, decision, file_changed=decision is not Decision.ACCEPT)
+
+
+def _undecided(tables: Tables, number: int) -> tuple[Entry, dict[str, str]]:
+    found = tables.quarantined_text(number)
+    if found is None:
+        raise SettingsError(
+            f"there is no quarantine entry {number}",
+            code="no_such_entry",
+            hint="`ingest quarantine list` shows them.",
+        )
+    if found[0].decision not in (None, Decision.ACCEPT):
+        raise SettingsError(f"entry {number} is decided: {found[0].decision}", code="already_decided")
+    return found
+
+
+def _changes(
+    entry: Entry, raw: Mapping[str, str], decision: Decision, text: Mapping[str, str]
+) -> dict[str, str] | None:
+    """The cells to put in place; None to leave the row out."""
+    if decision is not Decision.FIX:
+        if text:
+            raise SettingsError("only fix takes COLUMN=TEXT", code="usage")
+        return None if entry.scope is Scope.ROW else {entry.column: ""}
+    allowed = set(raw)
+    if not text or not set(text) <= allowed:
+        raise SettingsError(
+            f"fix takes COLUMN=TEXT for {', '.join(sorted(allowed))}",
+            code="usage",
+            hint=f"At least {entry.column}.",
+        )
+    for column, cell in text.items():
+        _check_fits(entry, column, cell)
+    return dict(text)
+
+
+def _check_fits(entry: Entry, column: str, cell: str) -> None:
+    reason = read(BY_NAME[column], cell).reason
+    if reason is not None:
+        raise InputRefusedError(
+            f"the new text does not fit either: {reason}",
+            code=reason,
+            place=Place(column=column, row_id=entry.row_id),
+        )
+
+
+def _check_leads(tables: Tables) -> None:
+    state = tables.state()
+    if state is None or state.phase.authority is not Side.CSV:
+        raise ProtectedError(
+            "drop and fix change the CSV, and the CSV does not lead", code="not_the_authority"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    sha256: str
+    positions: list[int]
+    cells: dict[str, str]
+
+
+def _find(csv: Csv, entry: Entry, raw: Mapping[str, str]) -> _Row:
+    """The file's row that the entry is about, with the lines that repeat a record's cell to the letter."""
+    with csv.reading() as file:
+        loadable = Examination(file.columns)
+        found: list[int] = []
+        wanted: Sequence[str] | None = None
+        for position, row in _rows(file):
+            if wanted is None and _is_about(entry, raw, file.columns, row, loadable):
+                wanted, found = row, [position]
+            elif row == wanted and entry.scope is Scope.CELL:
+                found.append(position)
+    if wanted is not None:
+        return _Row(file.sha256, found, dict(zip(file.columns, wanted, strict=True)))
+    raise ProtectedError(
+        "the file no longer holds what this entry is about",
+        code="entry_stale",
+        place=Place(file=csv.place, column=entry.column, row_id=entry.row_id),
+        hint="`ingest sync` reads the file anew.",
+    )
+
+
+def _rows(file: Blocks) -> Iterator[tuple[int, Sequence[str]]]:
+    for block in file.blocks():
+        yield from enumerate(block.rows, start=block.position)
+
+
+def _is_about(
+    entry: Entry,
+    raw: Mapping[str, str],
+    columns: Sequence[str],
+    row: Sequence[str],
+    loadable: Examination,
+) -> bool:
+    cells = dict(zip(columns, row, strict=True))
+    if entry.scope is Scope.ROW:
+        return cells == raw
+    if cells["row_id"] != entry.row_id or cells.get(entry.column) != raw[entry.column]:
+        return False
+    return not any(isinstance(found, Rejection) for found in loadable.examine([row], 1))

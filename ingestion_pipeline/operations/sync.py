@@ -1,0 +1,66 @@
+"""sync: make the follower equal to the authority."""
+
+import time
+from dataclasses import replace
+from typing import assert_never
+
+from ingestion_pipeline.domain.brake import Brakes
+from ingestion_pipeline.domain.errors import ProtectedError
+from ingestion_pipeline.domain.phase import Phase
+from ingestion_pipeline.domain.ports import Csv, Progress, Step, Tables
+from ingestion_pipeline.domain.reports import SyncReport
+
+
+def sync(
+    csv: Csv,
+    tables: Tables,
+    *,
+    wanted: Phase,
+    brakes: Brakes,
+    accept_loss: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+    step: Step = lambda _name: None,
+) -> SyncReport:
+    """Make PostgreSQL equal to the CSV that leads, in one transaction; only what differs is written.
+
+    Args:
+        csv: The CSV.
+        tables: The three tables.
+        wanted: The phase a fresh site begins in.
+        brakes: How much may vanish unasked.
+        accept_loss: Let anything vanish.
+        dry_run: Count, and change nothing.
+        progress: Told how many bytes of the file have been read.
+        step: Told the name of each longer step.
+
+    Raises:
+        InputRefusedError: The file does not keep the contract; nothing was changed.
+        ProtectedError: A brake stopped the load, or in the phase in force nothing is synced from the CSV.
+    """
+    began = time.monotonic()
+    state = tables.begin(wanted, dry_run=dry_run)
+    match state.phase:
+        case Phase.DUAL_WRITE:
+            report = tables.sync(
+                lambda: csv.reading(progress),
+                began=state,
+                brakes=None if accept_loss else brakes,
+                dry_run=dry_run,
+                step=step,
+            )
+        case Phase.ORIGINAL:
+            raise ProtectedError(
+                "in phase original PostgreSQL has no part yet",
+                code="no_follower",
+                hint="Set migration.phase: dual_write in the configuration.",
+            )
+        case Phase.DATABASE_PRIMARY | Phase.DATABASE_NATIVE:
+            raise ProtectedError(
+                f"in phase {state.phase} PostgreSQL leads; the CSV must not overwrite it",
+                code="not_the_authority",
+                hint="`ingest render --to PATH` writes the CSV that PostgreSQL holds.",
+            )
+        case _:
+            assert_never(state.phase)
+    return replace(report, seconds=round(time.monotonic() - began, 3))

@@ -1,0 +1,39 @@
+"""What a site has configured: one file, the environment over it, read once and frozen.
+
+The file may be the legacy program's own: sections that are not listed here belong to it and are left
+alone. No error and no `repr` shows a value, because any value may be a secret.
+"""
+
+from ingestion_pipeline.settings.sections import (
+    S3,
+    Automation,
+    Brakes,
+    ConnectionPool,
+    CsvBackup,
+    CsvColumns,
+    Database,
+    Downloads,
+    Exports,
+    FileLocking,
+    Migration,
+    Paths,
+)
+from ingestion_pipeline.settings.site import DEFAULT_FILE, Settings, load_settings
+
+__all__ = [
+    "DEFAULT_FILE",
+    "S3",
+    "Automation",
+    "Brakes",
+    "ConnectionPool",
+    "CsvBackup",
+    "CsvColumns",
+    "Database",
+    "Downloads",
+    "Exports",
+    "FileLocking",
+    "Migration",
+    "Paths",
+    "Settings",
+    "load_settings",
+]

@@ -1,0 +1,183 @@
+"""The sections of the file: their keys, types and defaults."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ingestion_pipeline.domain.phase import Phase
+
+
+def _filled(value: object) -> object:
+    if value == "":
+        raise ValueError("must not be empty")
+    return value
+
+
+def _without_login(url: str) -> str:
+    if "@" in url:
+        raise ValueError("must not hold a user or password")
+    return url
+
+
+FilledPath = Annotated[Path, BeforeValidator(_filled)]
+FilledText = Annotated[str, Field(min_length=1)]
+PublicUrl = Annotated[str, AfterValidator(_without_login)]
+Cron = Annotated[str, Field(pattern=r"^(@[a-z]+|\S+( +\S+){4})$")]
+SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+
+
+class _Section(BaseModel):
+    """A section of the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+
+
+class Paths(_Section):
+    """Where the CSV and this program's own state lie."""
+
+    output_csv: FilledPath = Path("outputs/output.csv")
+    state_dir: FilledPath = Path(".ingestion")
+
+
+class CsvColumns(_Section):
+    """The legacy lists of columns; they must say what the contract says."""
+
+    basic: tuple[str, ...] | None = None
+    text: tuple[str, ...] | None = None
+    full: tuple[str, ...] | None = None
+
+
+class ConnectionPool(_Section):
+    """How many connections are kept; `timeout` is the wait for a free one in seconds."""
+
+    min_connections: PositiveInt = 1
+    max_connections: PositiveInt = 10
+    timeout: PositiveFloat = 30.0
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.min_connections > self.max_connections:
+            raise ValueError("min_connections must not exceed max_connections")
+        return self
+
+
+class Database(_Section):
+    """The PostgreSQL server; without a host the embedded one. All timeouts are seconds."""
+
+    enabled: bool | None = None
+    host: str | None = None
+    port: Annotated[int, Field(ge=1, le=65535)] = 5432
+    name: FilledText = "ingestion"
+    user: FilledText = "ingestion"
+    password: SecretStr = SecretStr("")
+    sslmode: SslMode | None = None
+    sslrootcert: Path | None = None
+    allow_insecure: bool = False
+    connection_pool: ConnectionPool = ConnectionPool()
+    connect_timeout: PositiveFloat = 10.0
+    query_timeout: PositiveFloat = 30.0
+    lock_timeout: PositiveFloat = 10.0
+    idle_in_transaction_timeout: PositiveFloat = 60.0
+    bulk_timeout: PositiveFloat = 3600.0
+    fallback_to_csv: bool = True
+
+
+class Migration(_Section):
+    """How far the move should go: a phase, or the legacy flags that describe one."""
+
+    phase: Phase | None = None
+    dual_write_enabled: bool | None = None
+    csv_export_enabled: bool | None = None
+    database_primary: bool | None = None
+
+
+class CsvBackup(_Section):
+    """The copies of the CSV that are kept."""
+
+    enabled: bool = True
+    backup_dir: FilledPath = Path("backups")
+    max_backups: NonNegativeInt = 10
+    compress: bool = True
+    auto_backup_before_write: bool = True
+
+
+class FileLocking(_Section):
+    """How the CSV is locked; both times are seconds."""
+
+    enabled: bool = True
+    timeout: PositiveFloat = 30.0
+    check_interval: PositiveFloat = 0.1
+
+
+class Exports(_Section):
+    """Where finished exports go: a folder, and a bucket if one is named."""
+
+    folder: FilledPath = Path("exports")
+    bucket: str | None = None
+    prefix: str = ""
+    endpoint_url: PublicUrl | None = None
+
+
+class Brakes(_Section):
+    """How much a load may take away before it stops and asks.
+
+    Attributes:
+        rows: People deleted, or cells emptied, at most, before a load stops.
+        percent: The same as a share of the people stored.
+    """
+
+    rows: NonNegativeInt = 20
+    percent: Annotated[float, Field(ge=0, le=100)] = 5.0
+
+
+class Automation(_Section):
+    """What runs by itself, and when."""
+
+    enabled: bool = True
+    consistency_cron: Cron = "0 * * * *"
+    export_cron: Cron = "30 2 * * *"
+    csv_sensor_seconds: PositiveInt = 30
+
+
+class S3(_Section):
+    """The legacy program's bucket and account."""
+
+    default_bucket: str | None = None
+    aws_profile: str | None = None
+    aws_region: str | None = None
+
+
+class Downloads(_Section):
+    """The part of the legacy section that is of use here."""
+
+    s3: S3 = S3()
+
+
+class Sections(BaseSettings):
+    """Every section there is."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    paths: Paths = Paths()
+    csv_columns: CsvColumns = CsvColumns()
+    database: Database = Database()
+    migration: Migration = Migration()
+    csv_backup: CsvBackup = CsvBackup()
+    file_locking: FileLocking = FileLocking()
+    exports: Exports = Exports()
+    brakes: Brakes = Brakes()
+    automation: Automation = Automation()
+    downloads: Downloads = Downloads()

@@ -1,0 +1,1 @@
+"""The places: a disk, PostgreSQL, a bucket. None knows another."""

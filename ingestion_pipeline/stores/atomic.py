@@ -1,0 +1,220 @@
+"""Replacing a file: the old one whole or the new one whole, and on disk before anybody is told."""
+
+import hashlib
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ingestion_pipeline.domain.errors import Place, ProtectedError, UnavailableError
+
+_CHUNK = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What lies on disk, read back.
+
+    Attributes:
+        sha256: Hex digest.
+        size: Bytes.
+    """
+
+    sha256: str
+    size: int
+
+
+class Draft:
+    """A new file beside its target, not yet in its place. Made by `draft`."""
+
+    def __init__(self, path: Path, target: Path) -> None:
+        self._path = path
+        self._target = target
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._descriptor = os.open(path, flags, 0o600)
+        self._digest = hashlib.sha256()
+        self._size = 0
+
+    def write(self, data: bytes, /) -> None:
+        """Append bytes, all of them."""
+        self._digest.update(data)
+        self._size += len(data)
+        left = memoryview(data)
+        while left:
+            # A full disk may take some of the bytes and say so only by the count.
+            written = os.write(self._descriptor, left)
+            left = left[written:]
+
+    def settle(self) -> Written:
+        """Bring the bytes to disk and read them back.
+
+        Raises:
+            UnavailableError: What lies there is not what was written.
+        """
+        os.fsync(self._descriptor)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        found = hashlib.sha256()
+        size = 0
+        while chunk := os.read(self._descriptor, _CHUNK):
+            found.update(chunk)
+            size += len(chunk)
+        if (size, found.digest()) != (self._size, self._digest.digest()):
+            raise UnavailableError(
+                "the disk does not hold what was written to it",
+                code="damaged_write",
+                place=Place(file=str(self._target)),
+                hint="Nothing was replaced. Check the disk before going on.",
+            )
+        return Written(found.hexdigest(), size)
+
+    def replace(self, check: Callable[[], None] = lambda: None) -> Written:
+        """Put the file in its target's place; it belongs to whom the target belonged.
+
+        Args:
+            check: Called when only the rename is left; stops it by raising.
+
+        Raises:
+            ProtectedError: The target is a symbolic link, which is never followed nor replaced, or belongs
+                to somebody else.
+        """
+        written = self.settle()
+        refuse_symlink(self._target)
+        self._keep_owner()
+        check()
+        self._path.replace(self._target)
+        sync_folder(self._target.parent)
+        return written
+
+    def _keep_owner(self) -> None:
+        try:
+            found = self._target.stat()
+        except FileNotFoundError:
+            return
+        mine = os.fstat(self._descriptor)
+        if (found.st_uid, found.st_gid) == (mine.st_uid, mine.st_gid):
+            return
+        try:
+            os.fchown(self._descriptor, found.st_uid, found.st_gid)
+        except PermissionError:
+            raise ProtectedError(
+                "the file belongs to somebody else, who could not open it afterwards",
+                code="other_owner",
+                place=Place(file=str(self._target)),
+                hint="Run this as the file's owner.",
+            ) from None
+
+    def create(self, target: Path | None = None) -> Written:
+        """Put the file in its target's place, or in another of the same disk, if nothing is there.
+
+        Raises:
+            FileExistsError: Something is there.
+        """
+        place = target or self._target
+        written = self.settle()
+        os.link(self._path, place, follow_symlinks=False)
+        sync_folder(place.parent)
+        return written
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of what has been written."""
+        return self._digest.hexdigest()
+
+    @property
+    def size(self) -> int:
+        """Bytes written."""
+        return self._size
+
+    def close(self) -> None:
+        """Let go of the file; what was not put in place is gone."""
+        try:
+            with suppress(FileNotFoundError):
+                self._path.unlink()
+        finally:
+            os.close(self._descriptor)
+
+
+@contextmanager
+def draft(target: Path) -> Iterator[Draft]:
+    """A new file, readable by its owner only, that `replace` or `create` puts in the target's place.
+
+    Raises:
+        UnavailableError: The disk refuses; the target is as it was.
+    """
+    path = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        begun = Draft(path, target)
+        try:
+            yield begun
+        finally:
+            begun.close()
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise UnavailableError(
+            f"the file cannot be written: {error.strerror}",
+            code="disk",
+            place=Place(file=str(target)),
+            hint="The target is whole, as it was or as it should be. Check free space and permissions.",
+        ) from None
+
+
+def refuse_symlink(target: Path) -> None:
+    """Refuse a target that is a symbolic link.
+
+    Raises:
+        ProtectedError: It is one.
+    """
+    if target.is_symlink():
+        raise ProtectedError(
+            "this is a symbolic link; replacing it would leave the file it points to behind",
+            code="symlink",
+            place=Place(file=str(target)),
+            hint="Name the file itself in the configuration.",
+        )
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's entries to disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, open to the owner only.
+
+    Raises:
+        UnavailableError: The disk refuses.
+    """
+    try:
+        if folder.is_dir():
+            return
+        make_folder(folder.parent)
+        folder.mkdir(mode=stat.S_IRWXU)
+        sync_folder(folder.parent)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise UnavailableError(
+            f"the folder cannot be made: {error.strerror}",
+            code="disk",
+            place=Place(file=str(folder)),
+            hint="Check the path and the permissions of the folders above it.",
+        ) from None
+
+
+def digest(path: Path) -> Written:
+    """The sha256 and the size of a file."""
+    found = hashlib.sha256()
+    size = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            found.update(chunk)
+            size += len(chunk)
+    return Written(found.hexdigest(), size)

@@ -1,0 +1,34 @@
+"""A normalised copy: the same cells, spelled one way throughout, with every change named."""
+
+from pathlib import Path
+
+from ingestion_pipeline.domain.dialect import Dialect, LineEnd, Quoting
+from ingestion_pipeline.domain.reports import Normalised, Respelled
+from ingestion_pipeline.stores.atomic import draft
+from ingestion_pipeline.stores.disk.csv_reading import CsvReading
+from ingestion_pipeline.stores.disk.spelling import parting, spell
+
+
+def normalise(source: Path, target: Path) -> Normalised:
+    """Write a copy with minimal quoting, LF line ends, no BOM and a final newline.
+
+    No cell's text is changed: what the csv module reads from the source, it reads from the copy.
+
+    Raises:
+        InputRefusedError: The source is not readable as this table at all; the error says where.
+    """
+    changes: list[Respelled] = []
+    with CsvReading(source) as file, draft(target) as new:
+        before = file.dialect.header()
+        after = Dialect(file.columns).header()
+        if before != after or file.head != before:
+            changes.append(Respelled(1, None))
+        new.write(after)
+        for line, row, text in file.plain_rows():
+            spelled = spell([row], Quoting.MINIMAL, LineEnd.LF)
+            if spelled != text:
+                _, cell, _ = parting([row], text, Quoting.MINIMAL, LineEnd.LF)
+                changes.append(Respelled(line, file.columns[min(cell, len(row) - 1)]))
+            new.write(spelled.encode())
+        new.replace()
+    return Normalised(str(target), tuple(changes))

@@ -1,0 +1,200 @@
+"""Sync in one transaction: the file staged, only what differs written, everything else left untouched."""
+
+from collections.abc import Iterator, Sequence
+from typing import IO, cast
+from uuid import uuid4
+
+from psycopg2 import sql
+from psycopg2.extras import Json
+
+from ingestion_pipeline.domain.brake import Brakes, Loss
+from ingestion_pipeline.domain.columns import COLUMNS, Column, Table, of_table
+from ingestion_pipeline.domain.errors import ProtectedError
+from ingestion_pipeline.domain.ordering import GAP, place
+from ingestion_pipeline.domain.ports import Blocks, Step
+from ingestion_pipeline.domain.reports import SyncReport
+from ingestion_pipeline.stores.postgres import expressions, queries
+from ingestion_pipeline.stores.postgres.ordinals import copy_ordinals
+from ingestion_pipeline.stores.postgres.pool import Cursor, fetch_one
+from ingestion_pipeline.stores.postgres.staging import Staged, stage
+
+_sql = queries.load("sync")
+_CODED = tuple(column for column in COLUMNS if not column.codec.is_text)
+
+
+def lock(cursor: Cursor) -> None:
+    """Keep every other writer out until the transaction ends; to be taken before the file is opened."""
+    cursor.execute(_sql.lock)
+
+
+def sync(cursor: Cursor, file: Blocks, brakes: Brakes | None, step: Step) -> SyncReport:
+    """Make the tables equal to the file, within the cursor's transaction.
+
+    Args:
+        cursor: In a transaction of its own; committing it is the caller's decision.
+        file: The CSV, not yet read.
+        brakes: How much may vanish; None to let anything vanish.
+        step: Told the name of each longer step.
+
+    Raises:
+        InputRefusedError: The file does not keep the contract.
+        ProtectedError: A brake stopped the load.
+    """
+    step("reading")
+    staged = stage(cursor, file)
+    step("comparing")
+    found = _find(cursor, staged)
+    if brakes is not None:
+        _brake(cursor, staged, found, brakes)
+    step("placing")
+    marks = {"write_id": str(uuid4())}
+    moved = _place(cursor, marks, stored=found["stored"])
+    step("writing")
+    _write_records(cursor, staged, marks)
+    _write_exceptions(cursor, staged, file)
+    _remember(cursor, staged, file)
+    people = staged.rows - found["set_aside"]
+    return SyncReport(
+        rows_read=staged.rows,
+        inserted=found["inserted"],
+        updated=found["updated"],
+        unchanged=people - found["inserted"] - found["updated"],
+        deleted=found["deleted"],
+        moved=moved,
+        repeated=found["set_aside"] - found["rejected"],
+        quarantined_rows=found["rejected"],
+        quarantined_cells=int(found["quarantined_cells"]),
+        sha256=file.sha256,
+        dry_run=False,
+        seconds=0.0,
+    )
+
+
+def _find(cursor: Cursor, staged: Staged) -> dict[str, int]:
+    differs = expressions.any_differs(staged.columns, "incoming", "record")
+    cursor.execute(_sql.fill("find_changes", differs=differs, all_coded=expressions.labels(_CODED)))
+    cursor.execute(_sql.analyse_changes)
+    cursor.execute(_sql.find_gone)
+    absent = [column for column in COLUMNS if column not in staged.columns]
+    held = (sql.SQL("{} <> ''").format(expressions.rendered(column)) for column in absent)
+    cursor.execute(_sql.fill("count_found", held_elsewhere=sql.SQL(" OR ").join([sql.SQL("false"), *held])))
+    counts = fetch_one(cursor)
+    return dict(zip((column.name for column in cursor.description or ()), counts, strict=True))
+
+
+def _brake(cursor: Cursor, staged: Staged, found: dict[str, int], brakes: Brakes) -> None:
+    emptied = _count_emptied(cursor, staged) if found["updated"] else {}
+    loss = Loss(found["deleted"], found["stored"], emptied, found["stranded"])
+    stopped = loss.stopped_by(brakes)
+    if stopped is not None:
+        raise ProtectedError(
+            f"this load would {stopped}",
+            code="brake",
+            hint="If that is meant, run it again with --accept-loss; nothing has been changed.",
+        )
+
+
+def _count_emptied(cursor: Cursor, staged: Staged) -> dict[str, int]:
+    counted = sql.SQL("count(*) FILTER (WHERE {} <> '' AND {} = '')")
+    counts = [
+        counted.format(expressions.rendered(column), expressions.name(column, "staged"))
+        for column in staged.columns
+    ]
+    cursor.execute(_sql.fill("count_emptied", counts=sql.SQL(", ").join(counts)))
+    by_column = zip((column.name for column in staged.columns), fetch_one(cursor), strict=True)
+    return {column: count for column, count in by_column if count}
+
+
+def _place(cursor: Cursor, marks: dict[str, str], *, stored: int) -> int:
+    """Settle every line's ordinal; returns how many people known before were moved."""
+    cursor.execute(_sql.find_standing)
+    cursor.execute(_sql.create_placement)
+    if not stored:
+        cursor.execute(_sql.place_all, {"gap": GAP})
+        return 0
+    known = copy_ordinals(cursor, _sql.known_ordinals)
+    placed = _Placed(f"{index + 1}\t{ordinal}\n" for index, ordinal in place(known))
+    cursor.copy_expert(_sql.copy_placement, cast("IO[bytes]", placed))
+    cursor.execute(_sql.delete_gone)
+    cursor.execute(_sql.move_people, marks)
+    return int(cursor.rowcount)
+
+
+class _Placed:
+    """Lines as the readable file that COPY asks for."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = lines
+
+    def read(self, _size: int = -1) -> str:
+        """Some more lines; empty at the end."""
+        return "".join(line for _, line in zip(range(1000), self._lines, strict=False))
+
+
+def _write_records(cursor: Cursor, staged: Staged, marks: dict[str, str]) -> None:
+    people = [column for column in staged.columns if column.table is Table.PEOPLE]
+    absent_coded = [column for column in _CODED if column not in staged.columns]
+    absent = [c for c in COLUMNS if c.table is Table.PEOPLE and c.required and c not in staged.columns]
+    settable = [column for column in people if column.name != "row_id"]
+    assignments = expressions.each("{name} = incoming.{name}, ", settable, separator="")
+    cursor.execute(
+        _sql.fill("update_people", assignments=assignments, absent_coded=expressions.labels(absent_coded)),
+        marks,
+    )
+    cursor.execute(
+        _sql.fill(
+            "insert_people",
+            columns=expressions.names(people),
+            incoming=expressions.names(people, "incoming"),
+            absent=expressions.each(", {name}", absent, separator=""),
+            blank=sql.SQL(", ''" * len(absent)),
+        ),
+        marks,
+    )
+    for table in (Table.PROCESSING_STATUS, Table.S3_METADATA):
+        _upsert_child(cursor, table, of_table(table, [column.name for column in staged.columns]))
+
+
+def _upsert_child(cursor: Cursor, table: Table, columns: Sequence[Column]) -> None:
+    action: sql.Composable = sql.SQL("NOTHING")
+    if columns:
+        action = _sql.fill(
+            "update_child",
+            assignments=expressions.each("{name} = excluded.{name}", columns),
+            differs=sql.SQL(" OR ").join(
+                sql.SQL("{} IS DISTINCT FROM {}").format(
+                    expressions.name(column, table), expressions.name(column, "excluded")
+                )
+                for column in columns
+            ),
+        )
+    statement = _sql.fill(
+        "upsert_child",
+        table=sql.Identifier(table),
+        columns=expressions.each(", {name}", columns, separator=""),
+        incoming=expressions.each(", incoming.{name}", columns, separator=""),
+        action=action,
+    )
+    cursor.execute(statement)
+
+
+def _write_exceptions(cursor: Cursor, staged: Staged, file: Blocks) -> None:
+    marks = {"sha256": file.sha256}
+    cursor.execute(_sql.delete_repeats)
+    cursor.execute(_sql.insert_repeats)
+    cursor.execute(_sql.supersede_rows)
+    cursor.execute(_sql.move_rows)
+    cursor.execute(_sql.quarantine_rows, marks)
+    cursor.execute(_sql.find_cells)
+    cursor.execute(_sql.fill("supersede_cells", columns=expressions.labels(staged.columns)))
+    cursor.execute(_sql.quarantine_cells, marks)
+
+
+def _remember(cursor: Cursor, staged: Staged, file: Blocks) -> None:
+    file_marks = {
+        "sha256": file.sha256,
+        "size": file.size,
+        "rows": staged.rows,
+        "dialect": Json(file.dialect.as_json()),
+    }
+    cursor.execute(_sql.remember_file, file_marks)

@@ -1,0 +1,20 @@
+"""The three tables, and schema ingestion for what guards them."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+_HERE = Path(__file__)
+
+
+def upgrade() -> None:
+    op.execute(_HERE.with_suffix(".up.sql").read_text(encoding="utf-8"))
+
+
+def downgrade() -> None:
+    op.execute(_HERE.with_suffix(".down.sql").read_text(encoding="utf-8"))

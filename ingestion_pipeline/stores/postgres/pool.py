@@ -1,0 +1,227 @@
+"""Connections: few, bounded in every wait, and checked before they are handed out."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg2
+from psycopg2 import extensions
+from psycopg2.pool import PoolError, ThreadedConnectionPool
+
+from ingestion_pipeline.domain.errors import PipelineError, ProtectedError, UnavailableError
+
+Connection = extensions.connection
+Cursor = extensions.cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long anything may take, in seconds.
+
+    Attributes:
+        connect: Making a connection.
+        free: Waiting for a connection that is free.
+        statement: One statement of ordinary work.
+        bulk: One statement of bulk work.
+        lock: Waiting for a lock.
+        idle_in_transaction: A transaction that does nothing.
+    """
+
+    connect: float = 10.0
+    free: float = 30.0
+    statement: float = 30.0
+    bulk: float = 3600.0
+    lock: float = 10.0
+    idle_in_transaction: float = 60.0
+
+
+class Pool:
+    """A pool of psycopg2 connections to one database; safe to share between threads.
+
+    Args:
+        dsn: A libpq URL or keyword string. Never shown.
+        smallest: Connections kept open.
+        largest: Connections open at most.
+        waits: How long anything may take.
+    """
+
+    def __init__(self, dsn: str, *, smallest: int = 1, largest: int = 10, waits: Waits | None = None) -> None:
+        self.waits = waits or Waits()
+        self._dsn = dsn
+        self._smallest = smallest
+        self._largest = largest
+        self._free = threading.BoundedSemaphore(largest)
+        self._opening = threading.Lock()
+        self._pool: ThreadedConnectionPool | None = None
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """A healthy connection, given back at the end; what is not committed is rolled back.
+
+        Raises:
+            UnavailableError: The server cannot be reached, or no connection became free in time.
+        """
+        if not self._free.acquire(timeout=self.waits.free):
+            raise UnavailableError(
+                f"no connection became free within {self.waits.free:g} s",
+                code="pool_exhausted",
+                hint="Raise database.connection_pool.max_connections, or write with fewer threads.",
+            )
+        try:
+            with translated():
+                pool = self._opened()
+            connection = _healthy(pool, self._largest)
+            try:
+                yield connection
+            finally:
+                _give_back(pool, connection)
+        finally:
+            self._free.release()
+
+    @contextmanager
+    def transaction(self, *, bulk: bool = False, snapshot: bool = False) -> Iterator[Cursor]:
+        """A cursor in a transaction of its own, committed at the end and rolled back on any error.
+
+        Args:
+            bulk: Allow each statement the time of bulk work.
+            snapshot: See one state of the database throughout (REPEATABLE READ).
+        """
+        with self.connection() as connection, translated(), connection, connection.cursor() as cursor:
+            if snapshot:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            if bulk:
+                cursor.execute("SET LOCAL statement_timeout = %s", (_milliseconds(self.waits.bulk),))
+            yield cursor
+
+    def close(self) -> None:
+        """Close every connection. The pool opens anew when used again."""
+        with self._opening:
+            if self._pool is not None:
+                self._pool.closeall()
+                self._pool = None
+
+    def _opened(self) -> ThreadedConnectionPool:
+        with self._opening:
+            if self._pool is None:
+                self._pool = ThreadedConnectionPool(
+                    self._smallest,
+                    self._largest,
+                    self._dsn,
+                    connect_timeout=max(1, round(self.waits.connect)),
+                    application_name="ingestion_pipeline",
+                    client_encoding="utf8",
+                    keepalives_idle=30,
+                    options=self._session(),
+                )
+            return self._pool
+
+    def _session(self) -> str:
+        session = {
+            "statement_timeout": _milliseconds(self.waits.statement),
+            "lock_timeout": _milliseconds(self.waits.lock),
+            "idle_in_transaction_session_timeout": _milliseconds(self.waits.idle_in_transaction),
+            "synchronous_commit": "on",
+            "timezone": "UTC",
+            "datestyle": "ISO",
+            "search_path": "public",
+            "jit": "off",
+        }
+        return " ".join(f"-c {name}={value}" for name, value in session.items())
+
+
+def _healthy(pool: ThreadedConnectionPool, tries: int) -> Connection:
+    for _ in range(tries + 1):
+        try:
+            connection: Connection = pool.getconn()
+        except psycopg2.OperationalError as error:
+            raise _unreachable(_first_line(error)) from None
+        except PoolError:
+            raise _unreachable("its connections were closed meanwhile") from None
+        if _answers(connection):
+            return connection
+        with suppress(PoolError):
+            pool.putconn(connection, close=True)
+    raise _unreachable("every connection was lost")
+
+
+def _give_back(pool: ThreadedConnectionPool, connection: Connection) -> None:
+    with suppress(psycopg2.Error):
+        connection.rollback()
+    # A pool that was closed meanwhile has closed its connections too.
+    with suppress(PoolError):
+        pool.putconn(connection, close=bool(connection.closed))
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
+
+
+def _answers(connection: Connection) -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        connection.rollback()
+    except psycopg2.Error:
+        return False
+    return True
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Driver errors as this package's own, without the row that a server's detail line may quote."""
+    try:
+        yield
+    except PipelineError:
+        raise
+    except psycopg2.errors.QueryCanceled:
+        raise _unreachable("a statement took longer than it may") from None
+    except psycopg2.errors.LockNotAvailable:
+        raise _unreachable("a lock was not free in time: somebody else is writing") from None
+    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+        raise _unreachable(_first_line(error)) from None
+    except psycopg2.errors.UndefinedTable:
+        raise schema_missing() from None
+    except psycopg2.Error as error:
+        raise _refused(error) from None
+
+
+def _refused(error: psycopg2.Error) -> ProtectedError:
+    # The server's own message may quote a value; its code and the names of what stands in the way do not.
+    named = (error.diag.constraint_name, error.diag.table_name, error.diag.column_name)
+    about = ", ".join(name for name in named if name)
+    return ProtectedError(
+        f"PostgreSQL refused: SQLSTATE {error.pgcode}" + (f" ({about})" if about else ""),
+        code="postgres_refused",
+        hint="Nothing was changed; the transaction was rolled back.",
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _unreachable(message: str) -> UnavailableError:
+    return UnavailableError(
+        f"PostgreSQL cannot be used: {message}",
+        code="postgres_unavailable",
+        hint="`ingest doctor` says what is reachable and what is not.",
+    )
+
+
+def schema_missing() -> UnavailableError:
+    """PostgreSQL has not got the tables yet."""
+    return UnavailableError(
+        "the database has no tables of this pipeline yet",
+        code="schema_missing",
+        hint="Run `ingest db upgrade`.",
+    )
+
+
+def fetch_one(cursor: Cursor) -> tuple[Any, ...]:
+    """The next row of a query that has one."""
+    row = cursor.fetchone()
+    if row is None:
+        raise AssertionError("a query that always has a row had none")
+    return row

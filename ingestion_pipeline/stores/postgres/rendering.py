@@ -1,0 +1,79 @@
+"""Rendering: the CSV that PostgreSQL holds, byte for byte."""
+
+from typing import IO, cast
+
+from psycopg2 import sql
+
+from ingestion_pipeline.domain.columns import BY_NAME, Column
+from ingestion_pipeline.domain.dialect import Dialect, Quoting
+from ingestion_pipeline.domain.errors import UnavailableError
+from ingestion_pipeline.domain.ports import Sink
+from ingestion_pipeline.stores.postgres import expressions, queries
+from ingestion_pipeline.stores.postgres.pool import Cursor
+
+_sql = queries.load("render")
+
+
+def dialect(cursor: Cursor) -> Dialect | None:
+    """How the file is spelled that the tables were last made equal to; None before the first sync."""
+    cursor.execute(_sql.dialect)
+    row = cursor.fetchone()
+    return None if row is None else Dialect.from_json(row[0])
+
+
+def render(cursor: Cursor, sink: Sink) -> tuple[int, Dialect]:
+    """Write the CSV that PostgreSQL holds; gives its rows and how it is spelled.
+
+    Raises:
+        UnavailableError: Nothing has been synced yet, so that there is no file to render.
+    """
+    spelled = dialect(cursor)
+    if spelled is None:
+        raise UnavailableError(
+            "PostgreSQL holds no file yet", code="nothing_synced", hint="Run `ingest sync` first."
+        )
+    lines = _Lines(sink, spelled)
+    lines.begin()
+    cursor.copy_expert(_statement(spelled), cast("IO[bytes]", lines))
+    lines.end()
+    return lines.rows, spelled
+
+
+def _statement(spelled: Dialect) -> sql.Composed:
+    cells = [_cell(BY_NAME[name], spelled.quoting) for name in spelled.columns]
+    options = sql.SQL("" if spelled.quoting is Quoting.MINIMAL else ", FORCE_QUOTE *")
+    return _sql.fill("lines", cells=sql.SQL(", ").join(cells), options=options)
+
+
+def _cell(column: Column, quoting: Quoting) -> sql.Composed:
+    raw = sql.SQL("nullif(quarantine.raw->>{}, '')").format(sql.Literal(column.name))
+    text = sql.SQL("coalesce({}, {})").format(raw, expressions.rendered(column))
+    # COPY quotes an empty string but not a NULL.
+    return sql.SQL("coalesce({}, '')").format(text) if quoting is Quoting.ALL else text
+
+
+class _Lines:
+    """Passes COPY's lines on, spelled as the dialect says. COPY hands over one row at a time."""
+
+    def __init__(self, sink: Sink, spelled: Dialect) -> None:
+        self._sink = sink
+        self._spelled = spelled
+        self._end = spelled.line_end.encode()
+        self._held = b""
+        self.rows = 0
+
+    def begin(self) -> None:
+        """Write the header."""
+        header = self._spelled.header()
+        self._held = self._end
+        self._sink.write(header[: -len(self._end)])
+
+    def write(self, row: bytes) -> None:
+        """Take one row, ended by a newline; the line end before it is written first."""
+        self._sink.write(self._held + row[:-1])
+        self.rows += 1
+
+    def end(self) -> None:
+        """Write what ends the file."""
+        if self._spelled.final_newline:
+            self._sink.write(self._end)

@@ -1,0 +1,63 @@
+-- name: has_begun
+SELECT to_regclass('ingestion.migration_state') IS NOT NULL
+
+-- name: read
+SELECT phase, epoch FROM ingestion.migration_state
+
+-- name: read_for_share
+-- Held to the end of the transaction, so that no change of phase comes between.
+SELECT phase, epoch FROM ingestion.migration_state FOR SHARE
+
+-- name: establish
+-- A fresh site begins; a site that has begun keeps its phase.
+INSERT INTO ingestion.migration_state (phase, epoch) VALUES (%(phase)s, 1) ON CONFLICT DO NOTHING
+
+-- name: begin_dual_write
+-- From original to dual_write the CSV goes on leading, and PostgreSQL holds nothing yet.
+UPDATE ingestion.migration_state
+SET phase = 'dual_write', epoch = epoch + 1, changed_at = now(), changed_by = session_user
+WHERE phase = 'original' AND NOT EXISTS (SELECT FROM ingestion.csv_file)
+
+-- name: last_proof
+SELECT epoch, csv_sha256, position, contract_version, rows, differences, pending, undecided, bytes_equal,
+    way_back_rehearsed, run_id, stamped_at
+FROM ingestion.proof
+ORDER BY id DESC
+LIMIT 1
+
+-- name: count_quarantine
+-- Entries that stand, undecided and accepted, by scope.
+SELECT
+    count(*) FILTER (WHERE decision IS NULL) AS undecided,
+    count(*) FILTER (WHERE decision = 'accept') AS accepted,
+    count(*) FILTER (WHERE scope = 'row' AND decision IS NULL) AS rows,
+    count(*) FILTER (WHERE scope = 'cell' AND decision IS NULL) AS cells
+FROM ingestion.quarantine
+
+-- name: quarantine
+SELECT id, scope, reason, CASE WHEN length(row_id) <= 50 THEN row_id ELSE '' END, column_name, decision, decided_by, decided_at, found_at
+FROM ingestion.quarantine
+WHERE %(all)s OR decision IS NULL
+ORDER BY id
+
+-- name: quarantine_entry
+SELECT id, scope, reason, CASE WHEN length(row_id) <= 50 THEN row_id ELSE '' END, column_name, decision, decided_by, decided_at, found_at, raw
+FROM ingestion.quarantine
+WHERE id = %(id)s
+
+-- name: decide
+UPDATE ingestion.quarantine
+SET decision = %(decision)s, decided_by = %(decided_by)s, decided_at = now()
+WHERE id = %(id)s AND (decision IS NULL OR decision = 'accept')
+
+-- name: counts
+SELECT (SELECT count(*) FROM people), (SELECT count(*) FROM processing_status),
+    (SELECT count(*) FROM s3_metadata)
+
+-- name: csv_file
+SELECT sha256, size, rows, synced_at FROM ingestion.csv_file
+
+-- name: durability
+SELECT current_setting('fsync') = 'on', current_setting('full_page_writes') = 'on',
+    current_setting('synchronous_commit') <> 'off', current_setting('server_version'),
+    current_setting('server_encoding')
