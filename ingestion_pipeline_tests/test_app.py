@@ -1,6 +1,8 @@
 """The composition root: nothing is reached before a verb needs it."""
 
+import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -106,3 +108,18 @@ def test_the_csv_that_leads_is_not_rendered_over(site: Site, pipeline: Pipeline)
         pipeline.render_to(site.csv.parent / ".." / "outputs" / "output.csv")
 
     assert site.csv.read_bytes() == before
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_only_a_file_is_rendered_over(
+    pipeline: Pipeline, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    pipeline.sync()
+    target = tmp_path / "no file"
+    make(target)
+    before = target.stat()
+
+    with pytest.raises(ProtectedError, match="not a file"):
+        pipeline.render_to(target)
+
+    assert target.stat().st_ino == before.st_ino

@@ -75,6 +75,8 @@ def _show_status(report: StatusReport) -> None:
 @command
 def sync(frame: Frame, *, dry_run: bool, accept_loss: bool, normalise: bool) -> None:
     """Make PostgreSQL equal to the CSV that leads."""
+    if dry_run and normalise:
+        raise click.UsageError("--normalise writes a copy; it does not go with --dry-run")
     with (
         frame.pipeline() as pipeline,
         bar(pipeline.csv.path, hidden=frame.as_json or not is_terminal()) as progress,

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -38,6 +39,8 @@ class Frame:
     def pipeline(self) -> Iterator[Pipeline]:
         """The site's pipeline."""
         with open_pipeline(self.config) as pipeline:
+            for ignored, ours in pipeline.settings.near_misses():
+                click.echo(f"ingest: section {ignored} is ignored; did you mean {ours}?", err=True)
             yield pipeline
 
     def answer(self, answer: Mapping[str, Any], show: Callable[[], None]) -> None:
@@ -58,9 +61,14 @@ def command(run: Callable[..., Exit | None]) -> Callable[..., None]:
         frame = Frame(config or above.get("config"), as_json or bool(above.get("as_json")))
         try:
             exit_code = run(frame, **options)
+        except click.ClickException:
+            raise
         except PipelineError as error:
             _show_error(error, as_json=frame.as_json)
             exit_code = error.exit
+        except Exception as error:  # noqa: BLE001 - its text may quote a value
+            _show_error(_unexpected(error), as_json=frame.as_json)
+            exit_code = Exit.UNEXPECTED
         except KeyboardInterrupt:
             click.echo("ingest: interrupted; what was not finished is as it was before", err=True)
             context.exit(INTERRUPTED)
@@ -68,6 +76,15 @@ def command(run: Callable[..., Exit | None]) -> Callable[..., None]:
 
     named = click.option("--config", type=click.Path(path_type=Path), help=_CONFIG_HELP)
     return named(click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")(framed))
+
+
+def _unexpected(error: Exception) -> PipelineError:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return PipelineError(
+        f"unexpected {type(error).__name__} at {Path(last.filename).name}:{last.lineno}",
+        code="unexpected",
+        hint="This is a fault of the program, or of what it runs on; please report it with this line.",
+    )
 
 
 def as_json(answer: Mapping[str, Any]) -> str:

@@ -40,6 +40,9 @@ def decide(frame: Frame, *, number: int, decision: str, text: tuple[str, ...]) -
     value.  fix COLUMN=TEXT: it gets other text.
     """
     with frame.pipeline() as pipeline:
+        if decision != Decision.ACCEPT:
+            # A brake must stop the sync that follows before the CSV is changed, not after.
+            pipeline.sync(dry_run=True)
         decided = pipeline.decide(number, Decision(decision), _by_column(text))
         if decided.file_changed:
             pipeline.sync()

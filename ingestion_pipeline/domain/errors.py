@@ -17,6 +17,8 @@ class Exit(IntEnum):
     REFUSED_INPUT = 3
     UNAVAILABLE = 4
     PROTECTED = 5
+    UNEXPECTED = 70
+    """A fault of the program itself, as sysexits.h counts it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,8 @@ def decide(
     if decision is not Decision.ACCEPT:
         _check_leads(tables)
         row = _find(csv, entry, raw)
+        if entry.scope is Scope.ROW and changes is not None:
+            _check_loads(csv, entry, row, row.cells | changes)
         csv.rewrite_rows(row.sha256, row.positions, None if changes is None else row.cells | changes)
     tables.decide(number, decision, by)
     return Decided(entry, decision, file_changed=decision is not Decision.ACCEPT)
@@ -96,6 +98,28 @@ def _check_fits(entry: Entry, column: str, cell: str) -> None:
             code=reason,
             place=Place(column=column, row_id=entry.row_id),
         )
+
+
+def _check_loads(csv: Csv, entry: Entry, row: "_Row", cells: Mapping[str, str]) -> None:
+    """Refuse other text with which the row still could not be loaded."""
+    place = Place(file=csv.place, column=entry.column)
+    new = list(cells.values())
+    with csv.reading() as file:
+        for found in Examination(file.columns).examine([new], 1):
+            if isinstance(found, Rejection):
+                raise InputRefusedError(
+                    f"with this text the row still cannot be loaded: {found.reason}",
+                    code=found.reason,
+                    place=Place(file=csv.place, column=found.column),
+                )
+        key = file.columns.index("row_id")
+        others = ((position, other) for position, other in _rows(file) if position not in row.positions)
+        if any(other[key] == new[key] and other != new for _, other in others):
+            raise InputRefusedError(
+                "with this text the row still cannot be loaded: another row has this row_id",
+                code="duplicate_row_id",
+                place=place,
+            )
 
 
 def _check_leads(tables: Tables) -> None:

@@ -163,7 +163,7 @@ def draft(target: Path) -> Iterator[Draft]:
 
 
 def refuse_symlink(target: Path) -> None:
-    """Refuse a target that is a symbolic link.
+    """Refuse a target that is a symbolic link, or anything else but a file.
 
     Raises:
         ProtectedError: It is one.
@@ -174,6 +174,13 @@ def refuse_symlink(target: Path) -> None:
             code="symlink",
             place=Place(file=str(target)),
             hint="Name the file itself in the configuration.",
+        )
+    if target.exists() and not target.is_file():
+        raise ProtectedError(
+            "this is a folder or a device, not a file",
+            code="not_a_file",
+            place=Place(file=str(target)),
+            hint="Name a file; `--to -` writes to standard output.",
         )
 
 

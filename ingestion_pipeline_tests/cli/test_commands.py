@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ingestion_pipeline.app import Pipeline
 from ingestion_pipeline_tests.cli.conftest import Call
 from ingestion_pipeline_tests.conftest import Site
 from ingestion_pipeline_tests.files import people, person, spelled
@@ -389,3 +390,45 @@ def test_program_ends_with_its_code(site: Site, program: Call) -> None:
     assert "Traceback" not in answer.said
     assert program("--json", "status").code == 0
     assert program("--version").code == 0
+
+
+@pytest.mark.parametrize(("raised", "code"), [(ValueError(CANARY), 70), (KeyboardInterrupt(CANARY), 130)])
+def test_an_unforeseen_end_shows_no_value(
+    call: Call, monkeypatch: pytest.MonkeyPatch, raised: BaseException, code: int
+) -> None:
+    def fail(_pipeline: Pipeline) -> None:
+        raise raised
+
+    monkeypatch.setattr(Pipeline, "status", fail)
+
+    answer = call("status")
+
+    assert answer.code == code
+    assert CANARY not in answer.out + answer.err
+
+
+def test_a_section_nearly_named_is_warned_of(site: Site, call: Call) -> None:
+    site.config.write_text("migration:\n  phase: dual_write\ndatabse:\n  host: db\n")
+
+    answer = call("status", "--json")
+
+    assert answer.code == 0
+    assert "did you mean database?" in answer.err
+
+
+def test_a_dry_run_writes_no_normalised_copy(site: Site, call: Call) -> None:
+    assert call("sync", "--dry-run", "--normalise").code == 2
+    assert list(site.csv.parent.iterdir()) == [site.csv]
+
+
+def test_a_brake_stops_a_decision_before_the_csv_is_changed(site: Site, call: Call) -> None:
+    site.put(spelled([*people(range(1, 60)), person("")]))
+    call("sync")
+    site.put(spelled([*people(range(1, 30)), person("")]))
+    before = site.csv.read_bytes()
+
+    answer = call("quarantine", "decide", "1", "drop")
+
+    assert answer.code == 5
+    assert site.csv.read_bytes() == before
+    assert site.execute("SELECT decision FROM ingestion.quarantine") == [(None,)]

@@ -268,3 +268,15 @@ def test_what_was_superseded_meanwhile_stays_so(pipeline: Pipeline, numbers: dic
 
     with pytest.raises(ProtectedError, match="decided meanwhile"):
         pipeline.tables.decide(number, Decision.ACCEPT, "somebody")
+
+
+@pytest.mark.parametrize(("text", "reason"), [({"email": "q"}, "missing"), ({"row_id": "1"}, "another row")])
+def test_a_row_that_still_does_not_load_is_not_fixed(
+    site: Site, pipeline: Pipeline, numbers: dict[Scope, int], text: dict[str, str], reason: str
+) -> None:
+    before = site.csv.read_bytes()
+
+    with pytest.raises(InputRefusedError, match=reason):
+        pipeline.decide(numbers[Scope.ROW], Decision.FIX, text)
+
+    assert site.csv.read_bytes() == before

@@ -41,7 +41,7 @@ def _spec(table: Table) -> AssetSpec:
     name="tables",
     specs=[_spec(table) for table in Table],
     pool="writers",
-    retry_policy=RetryPolicy(max_retries=2, delay=5, backoff=Backoff.EXPONENTIAL),
+    retry_policy=RetryPolicy(max_retries=5, delay=10, backoff=Backoff.EXPONENTIAL),
 )
 def tables(context: AssetExecutionContext, pipeline: PipelineResource) -> Iterator[MaterializeResult[None]]:
     """Make the tables equal to the CSV; where PostgreSQL leads, write nothing and report what is there."""

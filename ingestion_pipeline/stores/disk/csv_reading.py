@@ -176,13 +176,15 @@ class CsvReading:
     def _next_rows(self, reader: Iterator[list[str]], consumed: list[str], most: int) -> list[list[str]]:
         self._characters = 0
         rows: list[list[str]] = []
+        whole = 0
         try:
             for row in islice(reader, most):
                 rows.append(row)
+                whole = len(consumed)
                 if self._characters > CHARACTERS_PER_BLOCK:
                     break
         except csv.Error as error:
-            raise self._malformed(consumed, error) from None
+            raise self._malformed(consumed[:whole], error) from None
         except UnicodeDecodeError:
             raise not_utf8(self._path, *_first_undecodable(self._path)) from None
         return rows
@@ -272,14 +274,14 @@ class CsvReading:
             hint="Mixed quoting or line ends: run again with --normalise to go on with a normalised copy.",
         )
 
-    def _malformed(self, consumed: list[str], error: csv.Error) -> InputRefusedError:
+    def _malformed(self, before: list[str], error: csv.Error) -> InputRefusedError:
         too_large = "field limit" in str(error)
         return refused(
             self._path,
             "cell_too_large" if too_large else "malformed",
             f"a cell of more than {CELL_LIMIT} characters" if too_large else f"not a CSV: {error}",
-            line=self._line + sum(text.count("\n") for text in consumed[:-1]),
-            hint="A quote left open swallows all that follows it." if not too_large else "",
+            line=self._line + sum(text.count("\n") for text in before),
+            hint="" if too_large else "The row begins here; a quote left open swallows all that follows it.",
         )
 
 

@@ -3,10 +3,25 @@
 from pathlib import Path
 
 from ingestion_pipeline.domain.dialect import Dialect, LineEnd, Quoting
+from ingestion_pipeline.domain.errors import Place, ProtectedError
 from ingestion_pipeline.domain.reports import Normalised, Respelled
-from ingestion_pipeline.stores.atomic import draft
+from ingestion_pipeline.stores.atomic import Draft, digest, draft, refuse_symlink
 from ingestion_pipeline.stores.disk.csv_reading import CsvReading
 from ingestion_pipeline.stores.disk.spelling import parting, spell
+
+
+def _create(new: Draft, target: Path) -> None:
+    refuse_symlink(target)
+    try:
+        new.create()
+    except FileExistsError:
+        if digest(target).sha256 != new.sha256:
+            raise ProtectedError(
+                "there is another file where the normalised copy would go",
+                code="file_in_the_way",
+                place=Place(file=str(target)),
+                hint="Move it away, then run this again.",
+            ) from None
 
 
 def normalise(source: Path, target: Path) -> Normalised:
@@ -30,5 +45,5 @@ def normalise(source: Path, target: Path) -> Normalised:
                 _, cell, _ = parting([row], text, Quoting.MINIMAL, LineEnd.LF)
                 changes.append(Respelled(line, file.columns[min(cell, len(row) - 1)]))
             new.write(spelled.encode())
-        new.replace()
+        _create(new, target)
     return Normalised(str(target), tuple(changes))

@@ -65,30 +65,30 @@ def misspelled(cursor: Cursor, limit: int) -> Found:
     cursor_name = f"misspelled_{uuid4().hex}"
     with cursor.connection.cursor(cursor_name) as rows:
         rows.execute(statement)
-        found = list(_misspelled(iter(rows)))
+        found = list(_misspelled(iter(rows), {column.name for column in _CODED if column not in columns}))
     first = tuple(Difference(row_id, column, Kind.CHANGED) for row_id, column in islice(found, limit))
     return Found(changed=len({row_id for row_id, _ in found}), first=first, counted=len(found))
 
 
-def _misspelled(rows: Iterator[tuple[object, ...]]) -> Iterator[tuple[str, str]]:
+def _misspelled(rows: Iterator[tuple[object, ...]], absent: set[str]) -> Iterator[tuple[str, str]]:
     for row_id, verbatim, unmeant, waiting, *values in rows:
         stored = dict(zip((column.name for column in _CODED), values, strict=True))
         kept = verbatim if isinstance(verbatim, dict) else {}
         named = set(unmeant) if isinstance(unmeant, list) else set()
         named |= {name for name, text in kept.items() if not _means(name, text, stored)}
         named |= _wrongly_waiting(kept, waiting if isinstance(waiting, dict) else {})
-        yield from ((str(row_id), name) for name in sorted(named))
+        # What the file has no column for is left as it is, so it is no difference either.
+        yield from ((str(row_id), name) for name in sorted(named - absent))
 
 
-def _means(name: str, text: str, stored: dict[str, object]) -> bool:
-    return name in stored and _meaning(BY_NAME[name], text) == stored[name]
+def _means(name: str, text: object, stored: dict[str, object]) -> bool:
+    return name in stored and isinstance(text, str) and _meaning(BY_NAME[name], text) == stored[name]
 
 
-def _wrongly_waiting(kept: dict[str, str], waiting: dict[str, str]) -> set[str]:
+def _wrongly_waiting(kept: dict[str, object], waiting: dict[str, str]) -> set[str]:
     """Cells that are in quarantine and should not be, or should be and are not."""
-    faulty = {
-        name: text for name, text in kept.items() if name in BY_NAME and read(BY_NAME[name], text).reason
-    }
+    texts = {name: text for name, text in kept.items() if name in BY_NAME and isinstance(text, str)}
+    faulty = {name: text for name, text in texts.items() if read(BY_NAME[name], text).reason}
     return {name for name in faulty.keys() | waiting.keys() if faulty.get(name) != waiting.get(name)}
 
 

@@ -434,14 +434,14 @@ def test_two_candidates_may_rule_each_other_out(refuse: Refuse) -> None:
         (MULTILINE + b'2,"Canary"x,\n', 5),
         (b'1,"a\r\rb",\n2,"Canary"x,\n', 3),
         (b'1,"a\r\nb",\n2,"Canary"x,\n', 4),
-        (b'1,"a\nCanary"x,\n', 3),
+        (b'1,"a\nCanary"x,\n', 2),
         (b'1,a,\n2,b,\n3,"\nc",\n4,"Canary"x,\n', 6),
-        (b'1,a,\n2,"Canary,\n3,b,\n', 4),
+        (b'1,a,\n2,"Canary,\n3,b,\n', 3),
         (b'1,a,\n2,"Canary', 3),
     ],
 )
 @pytest.mark.parametrize("rows_per_block", [1, 2, 256])
-def test_what_is_no_csv_is_refused_at_its_line(
+def test_what_is_no_csv_is_refused_where_its_row_begins(
     body: bytes, line: int, rows_per_block: int, refuse: Refuse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(csv_reading, "ROWS_PER_BLOCK", rows_per_block)
@@ -497,12 +497,12 @@ def test_a_cell_at_the_limit_passes(put: Put) -> None:
         (b"1,Canary67890,\n", 2),
         (b"1,a,\n2,b,\n3,Canary67890,\n", 4),
         (b'1,"a\nb",\n2,Canary67890,\n', 4),
-        (b'1,"\n\n\n\nCanary6",\n', 6),
+        (b'1,"\n\n\n\nCanary6",\n', 2),
         (b"1,a,\n2," + CANARY.encode() * 5 + b",\n3,c,\n", 3),
         (b"1,a,\n2," + CANARY.encode() * 5, 3),
     ],
 )
-def test_a_larger_cell_is_refused_at_its_line(body: bytes, line: int, refuse: Refuse) -> None:
+def test_a_larger_cell_is_refused_where_its_row_begins(body: bytes, line: int, refuse: Refuse) -> None:
     error = refuse(HEAD + body)
     assert where(error) == ("cell_too_large", line, None)
     assert error.message == "a cell of more than 10 characters"

@@ -22,6 +22,7 @@ HEAD = b"row_id,name,email\n"
 def normalised(folder: Path, content: bytes) -> tuple[bytes, tuple[Respelled, ...]]:
     source, target = folder / "source.csv", folder / "target.csv"
     source.write_bytes(content)
+    target.unlink(missing_ok=True)
     report = normalise(source, target)
     assert report.path == str(target)
     return target.read_bytes(), report.changes
@@ -99,10 +100,19 @@ def test_a_second_normalising_changes_nothing(tmp_path_factory: pytest.TempPathF
     assert normalised(folder, copy) == (copy, ())
 
 
-def test_the_copy_is_its_owners_and_replaces_an_older_one(tmp_path: Path) -> None:
-    (tmp_path / "target.csv").write_bytes(b"older")
+def test_the_copy_is_its_owners_and_made_once(tmp_path: Path) -> None:
     normalised(tmp_path, HEAD)
+    normalise(tmp_path / "source.csv", tmp_path / "target.csv")
     assert stat.S_IMODE((tmp_path / "target.csv").stat().st_mode) == 0o600
+
+
+def test_another_file_in_its_place_is_left_alone(tmp_path: Path) -> None:
+    source, target = tmp_path / "source.csv", tmp_path / "target.csv"
+    source.write_bytes(HEAD)
+    target.write_bytes(b"another")
+    with pytest.raises(ProtectedError, match="another file"):
+        normalise(source, target)
+    assert target.read_bytes() == b"another"
 
 
 @pytest.mark.parametrize("body", [b"1,a\n", b'1,"a"b,\n', b"1,\xff,\n", b"1,a,\n\n", b"1,\0,\n"])
@@ -113,6 +123,8 @@ def test_what_is_not_this_table_is_not_normalised(body: bytes, tmp_path: Path) -
 
 
 def test_a_symbolic_link_is_not_replaced(tmp_path: Path) -> None:
-    (tmp_path / "target.csv").symlink_to("source.csv")
-    with pytest.raises(ProtectedError):
-        normalised(tmp_path, HEAD)
+    source, target = tmp_path / "source.csv", tmp_path / "target.csv"
+    source.write_bytes(HEAD)
+    target.symlink_to("source.csv")
+    with pytest.raises(ProtectedError, match="symbolic link"):
+        normalise(source, target)

@@ -314,3 +314,21 @@ def test_comparison_leaves_nothing_but_its_proof(site: Site, synced: Pipeline) -
 
     assert site.execute("SELECT count(*) FROM ingestion.proof") == [(2,)]
     assert site.execute("SELECT count(*) FROM pg_class WHERE relpersistence = 't'") == [(0,)]
+
+
+def test_a_column_the_file_has_not_is_no_difference(site: Site, synced: Pipeline) -> None:
+    site.put(spelled([["1", "Name"]], ("row_id", "name")))
+    synced.sync(accept_loss=True)
+    site.execute("UPDATE processing_status SET processed = NULL")
+    site.execute('UPDATE people SET verbatim = \'{"processed": "True"}\'')
+
+    assert synced.compare().equal
+
+
+@pytest.mark.parametrize("verbatim", ['{"name": "x"}', '{"foo": "x"}', '{"processed": null}'])
+def test_a_kept_text_that_cannot_be_is_named_and_mended(site: Site, synced: Pipeline, verbatim: str) -> None:
+    site.execute("UPDATE people SET verbatim = %s WHERE row_id = '1'", verbatim)
+
+    assert not synced.compare().equal
+    synced.sync()
+    assert synced.compare().equal
