@@ -25,7 +25,7 @@ from ingestion_pipeline.operations.quarantine import Decided, decide
 from ingestion_pipeline.operations.status import StatusReport, status
 from ingestion_pipeline.operations.sync import sync
 from ingestion_pipeline.settings import Settings, load_settings
-from ingestion_pipeline.stores.atomic import Written, draft, refuse_symlink
+from ingestion_pipeline.stores.atomic import Written, draft, refuse_unless_file
 from ingestion_pipeline.stores.bucket.folder import VersionFolder
 from ingestion_pipeline.stores.disk.csv_store import CsvStore
 from ingestion_pipeline.stores.postgres import schema
@@ -154,7 +154,7 @@ class Pipeline:
 
     def render_to(self, target: Path) -> tuple[int, Written]:
         """Put the CSV that PostgreSQL holds in a file's place; gives its rows and what lies there."""
-        refuse_symlink(target)
+        refuse_unless_file(target)
         if target.resolve() == self.csv.path.resolve():
             self._refuse_overwriting()
         with draft(target) as new:

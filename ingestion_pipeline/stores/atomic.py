@@ -81,7 +81,7 @@ class Draft:
                 to somebody else.
         """
         written = self.settle()
-        refuse_symlink(self._target)
+        refuse_unless_file(self._target)
         self._keep_owner()
         check()
         self._path.replace(self._target)
@@ -162,7 +162,7 @@ def draft(target: Path) -> Iterator[Draft]:
         ) from None
 
 
-def refuse_symlink(target: Path) -> None:
+def refuse_unless_file(target: Path) -> None:
     """Refuse a target that is a symbolic link, or anything else but a file.
 
     Raises:

@@ -18,7 +18,7 @@ from ingestion_pipeline.stores.atomic import (
     digest,
     draft,
     make_folder,
-    refuse_symlink,
+    refuse_unless_file,
     sync_folder,
 )
 
@@ -215,9 +215,9 @@ def test_a_symbolic_link_is_neither_followed_nor_replaced(pointed_to: str, targe
 
 
 def test_only_a_symbolic_link_is_refused(target: Path) -> None:
-    refuse_symlink(target)
+    refuse_unless_file(target)
     target.touch()
-    refuse_symlink(target)
+    refuse_unless_file(target)
 
 
 def write_and_fail(target: Path) -> None:

@@ -5,13 +5,13 @@ from pathlib import Path
 from ingestion_pipeline.domain.dialect import Dialect, LineEnd, Quoting
 from ingestion_pipeline.domain.errors import Place, ProtectedError
 from ingestion_pipeline.domain.reports import Normalised, Respelled
-from ingestion_pipeline.stores.atomic import Draft, digest, draft, refuse_symlink
+from ingestion_pipeline.stores.atomic import Draft, digest, draft, refuse_unless_file
 from ingestion_pipeline.stores.disk.csv_reading import CsvReading
 from ingestion_pipeline.stores.disk.spelling import parting, spell
 
 
 def _create(new: Draft, target: Path) -> None:
-    refuse_symlink(target)
+    refuse_unless_file(target)
     try:
         new.create()
     except FileExistsError:
