@@ -102,7 +102,6 @@ def _check_fits(entry: Entry, column: str, cell: str) -> None:
 
 def _check_loads(csv: Csv, entry: Entry, row: "_Row", cells: Mapping[str, str]) -> None:
     """Refuse other text with which the row still could not be loaded."""
-    place = Place(file=csv.place, column=entry.column)
     new = list(cells.values())
     with csv.reading() as file:
         for found in Examination(file.columns).examine([new], 1):
@@ -118,7 +117,7 @@ def _check_loads(csv: Csv, entry: Entry, row: "_Row", cells: Mapping[str, str]) 
             raise InputRefusedError(
                 "with this text the row still cannot be loaded: another row has this row_id",
                 code="duplicate_row_id",
-                place=place,
+                place=Place(file=csv.place, column=entry.column),
             )
 
 

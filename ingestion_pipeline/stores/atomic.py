@@ -166,7 +166,7 @@ def refuse_unless_file(target: Path) -> None:
     """Refuse a target that is a symbolic link, or anything else but a file.
 
     Raises:
-        ProtectedError: It is one.
+        ProtectedError: It is one, or no file.
     """
     if target.is_symlink():
         raise ProtectedError(
@@ -180,7 +180,7 @@ def refuse_unless_file(target: Path) -> None:
             "this is a folder or a device, not a file",
             code="not_a_file",
             place=Place(file=str(target)),
-            hint="Name a file; `--to -` writes to standard output.",
+            hint="Name a file.",
         )
 
 
