@@ -1,5 +1,6 @@
 """The composition root: nothing is reached before a verb needs it."""
 
+import doctest
 import os
 import time
 from collections.abc import Callable
@@ -123,3 +124,13 @@ def test_only_a_file_is_rendered_over(
         pipeline.render_to(target)
 
     assert target.stat().st_ino == before.st_ino
+
+
+def test_the_example_of_the_docstring(site: Site) -> None:
+    assert site.csv.exists()
+    finder = doctest.DocTestFinder(recurse=False)
+    [example] = finder.find(open_pipeline, globs={"open_pipeline": open_pipeline})
+
+    done = doctest.DocTestRunner().run(example)
+
+    assert (done.attempted, done.failed) == (3, 0)

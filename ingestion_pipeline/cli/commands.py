@@ -11,7 +11,9 @@ from ingestion_pipeline.cli.database import database
 from ingestion_pipeline.cli.frame import Frame, command, is_terminal
 from ingestion_pipeline.cli.progress import bar
 from ingestion_pipeline.cli.quarantine import quarantine
+from ingestion_pipeline.cli.writing import history, settle, write
 from ingestion_pipeline.domain.errors import Exit
+from ingestion_pipeline.domain.pending import Pending
 from ingestion_pipeline.domain.reports import CompareReport, Normalised, SyncReport
 from ingestion_pipeline.operations.compare import FIRST
 from ingestion_pipeline.operations.status import StatusReport
@@ -46,7 +48,10 @@ def _status_answer(report: StatusReport) -> dict[str, Any]:
         "phase": {"wanted": report.wanted, "in_force": report.in_force, "epoch": report.epoch},
         "authority": report.authority,
         "follower": report.follower,
-        "pending": report.pending,
+        "pending": report.pending.all,
+        "pending_seconds": round(report.pending.seconds, 3),
+        "degraded": report.degraded,
+        "merged": report.merged,
         "quarantine": {"undecided": report.quarantine.undecided, "accepted": report.quarantine.accepted},
         "gate": {"open": not report.why_not, "why_not": list(report.why_not)},
         "proof": report.proof,
@@ -60,12 +65,19 @@ def _show_status(report: StatusReport) -> None:
         ("epoch", report.epoch),
         ("authority", report.authority),
         ("follower", report.follower),
-        ("pending", report.pending),
+        ("pending", _pending(report.pending)),
+        *([("degraded", report.degraded)] if report.degraded else []),
+        *([("the CSV was rewritten by others", show.merged(report.merged))] if report.merged else []),
         ("quarantine", f"{report.quarantine.undecided} undecided, {report.quarantine.accepted} accepted"),
         ("compared", None if report.proof is None else report.proof.stamped_at),
         ("gate", "open" if not report.why_not else "shut"),
     ]
     show.rows("Status", [*pairs, *(("", f"because {reason}") for reason in report.why_not)])
+
+
+def _pending(pending: Pending) -> str:
+    waiting = f", the first for {pending.seconds:,.0f} s" if pending.all else ""
+    return f"{pending.all:,}{waiting}"
 
 
 @ingest.command()
@@ -146,6 +158,7 @@ def _show_compare(report: CompareReport) -> None:
             ("missing", f"{report.missing:,}"),
             ("extra", f"{report.extra:,}"),
             ("changed", f"{report.changed:,}"),
+            ("pending", f"{report.pending:,}"),
             ("seconds", report.seconds),
         ],
     )
@@ -229,5 +242,8 @@ def doctor(frame: Frame) -> Exit:
     return Exit.DONE if answer["ok"] else Exit.FINDING
 
 
+ingest.add_command(write)
+ingest.add_command(settle)
+ingest.add_command(history)
 ingest.add_command(quarantine)
 ingest.add_command(database)

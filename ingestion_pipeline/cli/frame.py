@@ -92,6 +92,11 @@ def as_json(answer: Mapping[str, Any]) -> str:
     return json.dumps(answer, indent=2, ensure_ascii=False, default=_plain)
 
 
+def as_json_line(answer: Mapping[str, Any]) -> str:
+    """An answer as JSON on one line."""
+    return json.dumps(answer, ensure_ascii=False, default=_plain)
+
+
 def _plain(value: object) -> object:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}

@@ -1,13 +1,13 @@
 """Progress bars: rate and time left while a file is read, the step's name while PostgreSQL works."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress, Task, TaskID
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +45,26 @@ def bar(path: Path, *, hidden: bool) -> Iterator[Bar]:
     total = path.stat().st_size if path.is_file() else None
     with parts.Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as progress:
         yield Bar(progress, progress.add_task("reading", total=total))
+
+
+@contextmanager
+def counter(description: str, *, hidden: bool) -> Iterator[Callable[[int], None]]:
+    """A count that grows, with its rate; nobody knows where it ends."""
+    from rich import progress as parts  # noqa: PLC0415 - see bar
+    from rich.console import Console  # noqa: PLC0415 - see bar
+    from rich.text import Text  # noqa: PLC0415 - see bar
+
+    class _Rate(parts.ProgressColumn):
+        def render(self, task: "Task") -> Text:
+            return Text("" if task.speed is None else f"{task.speed:,.0f}/s")
+
+    columns = (
+        parts.TextColumn("{task.description:<10}"),
+        parts.SpinnerColumn(),
+        parts.TextColumn("{task.completed:,}"),
+        _Rate(),
+        parts.TimeElapsedColumn(),
+    )
+    with parts.Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as progress:
+        task = progress.add_task(description, total=None)
+        yield lambda more: progress.advance(task, more)

@@ -4,7 +4,8 @@ import click
 
 from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.frame import Frame, command
-from ingestion_pipeline.domain.errors import SettingsError
+from ingestion_pipeline.cli.writing import by_column
+from ingestion_pipeline.domain.phase import Side
 from ingestion_pipeline.domain.quarantine import Decision
 
 
@@ -38,20 +39,16 @@ def decide(frame: Frame, *, number: int, decision: str, text: tuple[str, ...]) -
 
     drop: the row leaves the CSV, or the cell is emptied.  accept: it stays as it is, without a typed
     value.  fix COLUMN=TEXT: it gets other text.
+
+    Where both sides changed a cell (conflict): drop keeps what PostgreSQL holds, accept takes what the CSV
+    took in, fix writes other text.
     """
     with frame.pipeline() as pipeline:
-        if decision != Decision.ACCEPT:
+        if decision != Decision.ACCEPT and pipeline.in_force().phase.authority is Side.CSV:
             # A brake must stop the sync that follows before the CSV is changed, not after.
             pipeline.sync(dry_run=True)
-        decided = pipeline.decide(number, Decision(decision), _by_column(text))
+        decided = pipeline.decide(number, Decision(decision), by_column(text))
         if decided.file_changed:
             pipeline.sync()
     answer = {"id": number, "decision": decision, "file_changed": decided.file_changed}
     frame.answer(answer, lambda: show.rows("Decided", answer.items()))
-
-
-def _by_column(text: tuple[str, ...]) -> dict[str, str]:
-    parted = [one.partition("=") for one in text]
-    if not all(separator for _, separator, _ in parted):
-        raise SettingsError("the text is given as COLUMN=TEXT", code="usage")
-    return {column: cell for column, _, cell in parted}

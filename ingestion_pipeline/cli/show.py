@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ingestion_pipeline.domain.reports import Merged
+
 
 def rows(title: str, pairs: Iterable[tuple[str, object]]) -> None:
     """A table of names and values."""
@@ -24,6 +26,16 @@ def table(title: str, header: Sequence[str], lines: Iterable[Sequence[object]]) 
     for line in lines:
         shown.add_row(*(_text(value) for value in line))
     _print(title, shown)
+
+
+def merged(found: Merged) -> str:
+    """What somebody else's change of the CSV came to, in a line."""
+    if found.aside is not None:
+        return f"{found.at}: rendered again, the other file is kept as {found.aside}"
+    return (
+        f"{found.at}: {found.restored} rows written again that the other had not seen, "
+        f"{found.kept} kept as the other has them, {found.gone} gone"
+    )
 
 
 def _text(value: object) -> Any:

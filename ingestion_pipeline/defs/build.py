@@ -11,7 +11,7 @@ from ingestion_pipeline.defs.checks import CHECKS
 from ingestion_pipeline.defs.jobs import JOBS
 from ingestion_pipeline.defs.resources import PipelineResource
 from ingestion_pipeline.defs.schedules import schedules
-from ingestion_pipeline.defs.sensors import csv_changed
+from ingestion_pipeline.defs.sensors import csv_changed, settle_pending
 from ingestion_pipeline.settings import Settings, load_settings
 
 
@@ -33,7 +33,7 @@ def build_definitions(
         asset_checks=CHECKS,
         jobs=JOBS,
         schedules=schedules(site),
-        sensors=[csv_changed(site)],
+        sensors=[csv_changed(site), settle_pending(site)],
         resources={"pipeline": PipelineResource(config=str(site.config_file)), **(resources or {})},
         # Steps in processes of their own would each take seconds to start.
         executor=in_process_executor,

@@ -1,42 +1,85 @@
 """What runs when something changes."""
 
+import os
 import time
+from itertools import takewhile
 
 from dagster import (
+    DagsterInstance,
+    DagsterRunStatus,
     DefaultSensorStatus,
     RunRequest,
+    RunsFilter,
     SensorDefinition,
     SensorEvaluationContext,
     SkipReason,
     sensor,
 )
 
+from ingestion_pipeline.app import Pipeline
+from ingestion_pipeline.app.authority import leads
 from ingestion_pipeline.defs import jobs
 from ingestion_pipeline.defs.resources import PipelineResource
+from ingestion_pipeline.domain.errors import UnavailableError
+from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.settings import Settings
 
 SETTLED = 2.0
 """Seconds a file must have been left alone, so that one still being written is not read."""
 
+WAITED = 5.0
+"""Seconds something must have been pending: until then whoever wrote it may be settling it."""
+
+LONGEST_WAIT = 3600.0
+"""Seconds after which a run that failed is tried again at the latest; the first wait is the sensor's own."""
+
+REMEMBERED = 12
+"""Runs looked back on: enough for the longest wait."""
+
+PENDING = "pending"
+"""The cursor of `settle_pending` after a look that found something pending."""
+
 
 def csv_changed(settings: Settings) -> SensorDefinition:
-    """Syncs when the CSV has become another one."""
-    status = DefaultSensorStatus.RUNNING if settings.automation.enabled else DefaultSensorStatus.STOPPED
+    """Syncs when somebody else has made the CSV another one."""
 
     @sensor(
         name="csv_changed",
         job=jobs.migrate,
         minimum_interval_seconds=settings.automation.csv_sensor_seconds,
-        default_status=status,
-        description="Syncs, compares and publishes when the CSV has changed.",
+        default_status=_status(settings),
+        description="Syncs, compares and publishes when somebody else has changed the CSV while it leads.",
     )
     def watch(context: SensorEvaluationContext, pipeline: PipelineResource) -> RunRequest | SkipReason:
-        return _look(context, pipeline)
+        return _look_at_csv(context, pipeline)
 
     return watch
 
 
-def _look(context: SensorEvaluationContext, pipeline: PipelineResource) -> RunRequest | SkipReason:
+def settle_pending(settings: Settings) -> SensorDefinition:
+    """Settles what nobody else has settled."""
+    seconds = settings.automation.settle_sensor_seconds
+
+    @sensor(
+        name="settle_pending",
+        # By name: given the job itself, Dagster warns of its own use of a parameter in beta.
+        job_name=jobs.settle.name,
+        minimum_interval_seconds=seconds,
+        default_status=_status(settings),
+        description="Brings the follower level when something is pending, or somebody else has rewritten it.",
+    )
+    def watch(context: SensorEvaluationContext, pipeline: PipelineResource) -> RunRequest | SkipReason:
+        reason = _why_not_settle(context, pipeline) or _why_not_now(context.instance, seconds)
+        return RunRequest() if reason is None else SkipReason(reason)
+
+    return watch
+
+
+def _status(settings: Settings) -> DefaultSensorStatus:
+    return DefaultSensorStatus.RUNNING if settings.automation.enabled else DefaultSensorStatus.STOPPED
+
+
+def _look_at_csv(context: SensorEvaluationContext, pipeline: PipelineResource) -> RunRequest | SkipReason:
     with pipeline.open() as site:
         path = site.csv.path
         try:
@@ -46,9 +89,70 @@ def _look(context: SensorEvaluationContext, pipeline: PipelineResource) -> RunRe
         identity = f"{found.st_ino}-{found.st_size}-{found.st_mtime_ns}"
         if identity == context.cursor:
             return SkipReason("the CSV has not changed")
-        # A time still to come is a wrong clock's, and says nothing.
-        if 0 <= time.time() - found.st_mtime < SETTLED:
+        if _is_fresh(found):
             return SkipReason("the CSV is still being written")
-        sha256 = site.csv.sha256()
+        reason = _why_not_migrate(site, is_first_look=context.cursor is None)
+        sha256 = site.csv.sha256() if reason is None else ""
     context.update_cursor(identity)
+    if reason is not None:
+        return SkipReason(reason)
     return RunRequest(run_key=f"{identity}-{sha256}", tags={"csv_sha256": sha256})
+
+
+def _why_not_migrate(site: Pipeline, *, is_first_look: bool) -> str | None:
+    if leads(site.csv.state()) is Side.POSTGRES:
+        return "PostgreSQL leads; what others make of the CSV is the sensor settle_pending's to see to"
+    # Whether what lay there before the first look was ever synced is not known here.
+    if not is_first_look and site.csv_is_ours():
+        return "the CSV was written through this package"
+    return None
+
+
+def _why_not_settle(context: SensorEvaluationContext, pipeline: PipelineResource) -> str | None:
+    with pipeline.open() as site:
+        try:
+            _reach_postgres(site)
+            report = site.status()
+            rewritten = report.in_force is Phase.DATABASE_PRIMARY and _is_rewritten(site)
+        except UnavailableError as error:
+            return f"{error.message}: what is pending stays so"
+    # Counted in looks too: a wrong clock must not hold anything up for ever.
+    waited = report.pending.seconds >= WAITED or context.cursor == PENDING
+    context.update_cursor(PENDING if report.pending.all else "")
+    if rewritten or (report.pending.all and waited):
+        return None
+    return "what is pending is fresh" if report.pending.all else "nothing is pending"
+
+
+def _reach_postgres(site: Pipeline) -> None:
+    """Fail where PostgreSQL is away, without which nothing can be settled but in phase original."""
+    state = site.csv.state()
+    if state is not None and state.phase is not Phase.ORIGINAL:
+        site.tables.state()
+
+
+def _is_rewritten(site: Pipeline) -> bool:
+    """Whether somebody else has rewritten the CSV, or taken it away, and is done with it."""
+    path = site.csv.path
+    return not (path.exists() and _is_fresh(path.stat())) and not site.csv_is_ours()
+
+
+def _is_fresh(found: os.stat_result) -> bool:
+    # A time still to come is a wrong clock's, and says nothing.
+    return 0 <= time.time() - found.st_mtime < SETTLED
+
+
+def _why_not_now(instance: DagsterInstance, seconds: float) -> str | None:
+    """What speaks against one more run of the job: one that is under way, or those that failed."""
+    ended = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
+    open_ones = [status for status in DagsterRunStatus if status not in ended]
+    if instance.get_runs_count(RunsFilter(job_name=jobs.settle.name, statuses=open_ones)):
+        return "a run of settle is under way"
+    records = instance.get_run_records(RunsFilter(job_name=jobs.settle.name), limit=REMEMBERED)
+    failed = list(takewhile(lambda record: record.dagster_run.status is DagsterRunStatus.FAILURE, records))
+    if not failed:
+        return None
+    wait = min(LONGEST_WAIT, seconds * 2.0 ** (len(failed) - 1))
+    since = time.time() - (failed[0].end_time or failed[0].update_timestamp.timestamp())
+    # A time still to come is a wrong clock's, and says nothing.
+    return f"settle has failed; it is tried again {wait:.0f} s later" if 0 <= since < wait else None

@@ -23,6 +23,7 @@ class Reason(StrEnum):
     DUPLICATE_ROW_ID = "duplicate_row_id"
     TOO_LONG = "too_long"
     NUL = "nul"
+    CONFLICT = "conflict"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,14 @@ from typing import Protocol
 
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.dialect import Dialect
+from ingestion_pipeline.domain.errors import InputRefusedError
+from ingestion_pipeline.domain.journal import Kind, Record
+from ingestion_pipeline.domain.pending import Dirty, Followed, Pending
 from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.proof import Proof
 from ingestion_pipeline.domain.quarantine import Count, Decision, Entry
-from ingestion_pipeline.domain.reports import Found, State, SyncReport
+from ingestion_pipeline.domain.receipt import Made, Write
+from ingestion_pipeline.domain.reports import Found, Merged, State, SyncReport
 from ingestion_pipeline.domain.version import Content, Manifest, Version
 
 Step = Callable[[str], None]
@@ -97,6 +101,86 @@ class Blocks(Protocol):
         ...
 
 
+class HeldCsv(Protocol):
+    """The CSV while its lock is held."""
+
+    def state(self) -> State | None:
+        """The phase in force, by the ledger."""
+        ...
+
+    def keep(self, state: State) -> None:
+        """Keep the phase in force."""
+        ...
+
+    def refresh(self, brakes: Brakes | None) -> Merged | None:
+        """Finish what was interrupted, and merge what somebody else made of the file."""
+        ...
+
+    def is_ours(self) -> bool:
+        """Whether the file is the one this package wrote last."""
+        ...
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The file's columns, in its order."""
+        ...
+
+    @property
+    def file(self) -> tuple[str, int, int]:
+        """The file's sha256, bytes and rows."""
+        ...
+
+    def read_all(self, row_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Several persons' cells by column; those who are not there are left out."""
+        ...
+
+    def write(
+        self, groups: Sequence[tuple[str, Sequence[Write]]], epoch: int, kind: Kind
+    ) -> list[list[Record | InputRefusedError]]:
+        """Write cells, all groups in one replacement of the file."""
+        ...
+
+    def put(self, lines: Mapping[str, Sequence[str] | None], on_top: Sequence[str]) -> None:
+        """Make rows what PostgreSQL says they are, while it leads."""
+        ...
+
+    def render(self, write: Callable[[Sink], object], *, foreign: str | None) -> Merged | None:
+        """Replace the whole file by what is written."""
+        ...
+
+    def open(self) -> list[Record]:
+        """The records that the other side has yet to get."""
+        ...
+
+    def reading(self) -> AbstractContextManager[Blocks]:
+        """One pass over the file, through the gate."""
+        ...
+
+    def last_sequence(self) -> int:
+        """The number of the journal's last record; 1 where there is none."""
+        ...
+
+    def is_used(self) -> bool:
+        """Whether anybody has written through the journal."""
+        ...
+
+    def adopt(self) -> None:
+        """Take the file as it lies there for the one that was written last."""
+        ...
+
+    def close(self, epoch: int, *, least: int = 0, file: str | None = None) -> None:
+        """Note that the other side holds all there is."""
+        ...
+
+    def waiting(self) -> Pending:
+        """What the other side has yet to get, by the journal."""
+        ...
+
+    def merged(self) -> Merged | None:
+        """What somebody else's last change of the file came to."""
+        ...
+
+
 class Csv(Protocol):
     """The CSV that is one of the two sides."""
 
@@ -115,6 +199,23 @@ class Csv(Protocol):
 
     def sha256(self) -> str:
         """Hex digest of the file as it lies there."""
+        ...
+
+    def held(self) -> AbstractContextManager[HeldCsv]:
+        """The CSV while nobody else writes or needs it to stand still."""
+        ...
+
+    def pinned(self) -> AbstractContextManager["Csv"]:
+        """The file as it is now, whatever takes its place meanwhile."""
+        ...
+
+    def still(self) -> AbstractContextManager[HeldCsv]:
+        """The CSV while nobody writes; only to look at."""
+        ...
+
+    @property
+    def takes_in(self) -> bool:
+        """Whether the CSV holds writes that PostgreSQL, which leads, has yet to get."""
         ...
 
     def rewrite_rows(
@@ -155,6 +256,18 @@ class Snapshot(Protocol):
         """How many quarantine entries stand."""
         ...
 
+    def pending(self) -> Pending:
+        """How much the CSV that follows has yet to get."""
+        ...
+
+    def dirty(self, columns: Sequence[str], limit: int | None = None) -> list[Dirty]:
+        """People whose present row the CSV has yet to get, in the file's order."""
+        ...
+
+    def first_settled(self) -> int:
+        """The ordinal of the first line the CSV has already."""
+        ...
+
 
 class Tables(Protocol):
     """The three tables and what guards them."""
@@ -163,7 +276,7 @@ class Tables(Protocol):
         """The phase in force; None on a site that has not begun."""
         ...
 
-    def begin(self, wanted: Phase, *, dry_run: bool = False) -> State:
+    def begin(self, wanted: Phase, *, known: State | None = None, dry_run: bool = False) -> State:
         """Begin on a fresh site; a site that has begun stays as it is."""
         ...
 
@@ -175,6 +288,7 @@ class Tables(Protocol):
         brakes: Brakes | None,
         dry_run: bool,
         step: Step,
+        least_revision: int = 1,
     ) -> SyncReport:
         """Make the tables equal to the file, in one transaction."""
         ...
@@ -205,6 +319,28 @@ class Tables(Protocol):
 
     def decide(self, number: int, decision: Decision, by: str) -> None:
         """Keep a decision."""
+        ...
+
+    def write(
+        self, state: State, by: str, writes: Sequence[Write]
+    ) -> tuple[list[Made], InputRefusedError | None]:
+        """Write people in one transaction, up to the first refusal."""
+        ...
+
+    def follow(self, state: State, rows: Sequence[Followed], file: tuple[str, int, int]) -> bool:
+        """Make people what the CSV that leads says they are; False when nothing was ever synced."""
+        ...
+
+    def take_back(self, state: State, records: Sequence[Record]) -> int:
+        """Bring what the CSV took in while PostgreSQL was away; gives how many cells are in conflict."""
+        ...
+
+    def clear(self, dirty: Sequence[Dirty]) -> None:
+        """Note that the CSV has these, but for those that have changed since."""
+        ...
+
+    def last_revision(self) -> int:
+        """The highest revision given so far."""
         ...
 
 

@@ -12,6 +12,8 @@ class Scope(StrEnum):
 
     ROW = "row"
     CELL = "cell"
+    CONFLICT = "conflict"
+    """One cell that both sides changed while PostgreSQL was away: `postgres` stands, `csv` waits."""
 
 
 class Decision(StrEnum):
@@ -63,9 +65,11 @@ class Count:
         accepted: Decided to stay as they are.
         rows: Whole rows among the undecided.
         cells: Cells among the undecided.
+        conflicts: Cells that both sides changed, among the undecided.
     """
 
     undecided: int = 0
     accepted: int = 0
     rows: int = 0
     cells: int = 0
+    conflicts: int = 0

@@ -108,6 +108,11 @@ class Examination:
         return correction
 
 
+def is_rejected(examination: Examination, row: Sequence[str]) -> bool:
+    """Whether a row cannot be loaded, whatever stands beside it."""
+    return any(isinstance(found, Rejection) for found in examination.examine([row], 1))
+
+
 def _is_plain(codec: Codec) -> Callable[[str], object]:
     """A quick test that a cell that is not empty is canonical; where it says no, `read` decides."""
     match codec:

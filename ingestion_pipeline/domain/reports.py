@@ -105,6 +105,7 @@ class CompareReport:
         changed: Records that differ in some column.
         differences: The first of them, by row and column, never by value.
         counted: How many differences there are in all.
+        pending: Rows not settled when the two were compared.
         csv_sha256: Hex digest of the file compared.
         seconds: How long it took.
     """
@@ -116,6 +117,26 @@ class CompareReport:
     changed: int
     differences: tuple[Difference, ...]
     counted: int
+    pending: int
     csv_sha256: str
     rows: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What was made of a CSV that somebody else rewrote.
+
+    Attributes:
+        at: When it was noticed, in ISO 8601, UTC.
+        restored: Rows with acknowledged writes that the other had not seen, written again.
+        kept: Rows in which the other's change stands over an earlier write.
+        gone: Rows that are not in the file any more.
+        aside: Where the other's file is kept, if it was replaced.
+    """
+
+    at: str
+    restored: int = 0
+    kept: int = 0
+    gone: int = 0
+    aside: str | None = None

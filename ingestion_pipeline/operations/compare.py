@@ -1,11 +1,17 @@
 """compare: prove that the two sides are equal, or say where they are not."""
 
 import time
+from contextlib import ExitStack
 
+from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.columns import contract_version
-from ingestion_pipeline.domain.ports import Csv, Progress, Snapshot, Tables
+from ingestion_pipeline.domain.errors import ProtectedError
+from ingestion_pipeline.domain.pending import Dirty
+from ingestion_pipeline.domain.phase import Phase
+from ingestion_pipeline.domain.ports import Csv, HeldCsv, Progress, Snapshot, Tables
 from ingestion_pipeline.domain.proof import Proof
 from ingestion_pipeline.domain.reports import CompareReport, Found, State
+from ingestion_pipeline.operations.settle import bring_postgres_level, level
 
 FIRST = 10_000
 """Differences named at most, unless more are asked for; all are counted."""
@@ -15,6 +21,7 @@ def compare(
     csv: Csv,
     tables: Tables,
     *,
+    brakes: Brakes,
     limit: int = FIRST,
     run_id: str | None = None,
     progress: Progress | None = None,
@@ -24,6 +31,7 @@ def compare(
     Args:
         csv: The CSV.
         tables: The three tables, looked at in one snapshot.
+        brakes: How much may vanish where pending rows are settled first.
         limit: Differences named at most; all are counted.
         run_id: The Dagster run that compares, if one does.
         progress: Told how many bytes of the file have been read, where rows are compared.
@@ -33,16 +41,28 @@ def compare(
         UnavailableError: A side is not there.
     """
     began = time.monotonic()
-    with tables.snapshot() as snapshot:
-        state = snapshot.state()
+    levelled: list[Dirty] = []
+    with ExitStack() as stack:
+        # The file and the snapshot are of one instant: nobody writes the file between the two.
+        with csv.held() as held:
+            pending = _bring_postgres_level(held, tables, brakes)
+            snapshot = stack.enter_context(tables.snapshot())
+            state = snapshot.state()
+            if state.phase is Phase.DATABASE_PRIMARY:
+                pending, levelled = _bring_csv_level(held, snapshot)
+            pinned = stack.enter_context(csv.pinned())
         rendered, rows = snapshot.rendered_digest()
-        found_in, found = csv.sha256(), Found()
+        found_in, found = pinned.sha256(), Found()
         if found_in != rendered:
-            found_in, rows, found = _locate(csv, snapshot, state, limit, progress)
+            found_in, rows, found = _locate(pinned, snapshot, state, limit, progress)
         bytes_equal = found_in == rendered
         if bytes_equal:
             found = snapshot.misspelled(limit)
-        proof = _proof(snapshot, state, found_in, rows, found, bytes_equal=bytes_equal, run_id=run_id)
+        proof = _proof(
+            snapshot, state, found_in, rows, found, pending, bytes_equal=bytes_equal, run_id=run_id
+        )
+    if levelled:
+        tables.clear(levelled)
     tables.stamp(proof)
     return CompareReport(
         equal=not found.counted,
@@ -52,10 +72,29 @@ def compare(
         changed=found.changed,
         differences=found.first,
         counted=found.counted,
+        pending=pending,
         csv_sha256=found_in,
         rows=rows,
         seconds=round(time.monotonic() - began, 3),
     )
+
+
+def _bring_postgres_level(held: HeldCsv, tables: Tables, brakes: Brakes) -> int:
+    """Settle what is pending, but absorb nothing that somebody else did; gives what is pending still."""
+    state = tables.state()
+    if state is None or state.phase is not Phase.DUAL_WRITE or not held.is_used() or not held.is_ours():
+        return 0
+    try:
+        bring_postgres_level(held, tables, state, brakes)
+    except ProtectedError:
+        return len({record.row_id for record in held.open()})
+    return 0
+
+
+def _bring_csv_level(held: HeldCsv, snapshot: Snapshot) -> tuple[int, list[Dirty]]:
+    if held.is_ours() and not held.waiting().fallback:
+        return 0, level(held, snapshot)
+    return snapshot.pending().rows + held.waiting().fallback, []
 
 
 def _locate(
@@ -72,6 +111,7 @@ def _proof(
     csv_sha256: str,
     rows: int,
     found: Found,
+    pending: int,
     *,
     bytes_equal: bool,
     run_id: str | None,
@@ -83,7 +123,7 @@ def _proof(
         contract_version=contract_version(),
         rows=rows,
         differences=found.counted,
-        pending=0,
+        pending=pending,
         undecided=snapshot.quarantine_count().undecided,
         bytes_equal=bytes_equal,
         way_back_rehearsed=False,

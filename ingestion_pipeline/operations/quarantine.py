@@ -1,13 +1,15 @@
 """quarantine: what becomes of what no typed column can hold."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
+from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.cells import read
 from ingestion_pipeline.domain.columns import BY_NAME
 from ingestion_pipeline.domain.errors import InputRefusedError, Place, ProtectedError, SettingsError
 from ingestion_pipeline.domain.phase import Side
-from ingestion_pipeline.domain.ports import Blocks, Csv, Tables
+from ingestion_pipeline.domain.ports import Blocks, Csv, HeldCsv, Tables
 from ingestion_pipeline.domain.quarantine import Decision, Entry, Scope
 from ingestion_pipeline.domain.record import Examination, Rejection
 
@@ -28,7 +30,15 @@ class Decided:
 
 
 def decide(
-    csv: Csv, tables: Tables, number: int, decision: Decision, *, text: Mapping[str, str], by: str
+    csv: Csv,
+    tables: Tables,
+    number: int,
+    decision: Decision,
+    *,
+    text: Mapping[str, str],
+    by: str,
+    write: Callable[[str, dict[str, str]], object],
+    brakes: Brakes,
 ) -> Decided:
     """Carry out a decision: in the CSV, while it leads, then in the quarantine.
 
@@ -39,6 +49,8 @@ def decide(
         decision: `drop`, `accept` or `fix`.
         text: For `fix`, the new text by column.
         by: Who decides.
+        write: Writes a person's cells in the authority, where a conflict is not decided for what is there.
+        brakes: How many rows may be gone from a CSV that somebody else rewrote.
 
     Raises:
         SettingsError: There is no such entry, it is decided already, or `fix` lacks its text.
@@ -46,15 +58,56 @@ def decide(
         ProtectedError: The file no longer holds what the entry is about, or does not lead.
     """
     entry, raw = _undecided(tables, number)
+    if entry.scope is Scope.CONFLICT:
+        _settle_conflict(entry, raw, decision, text, write)
+        tables.decide(number, decision, by)
+        return Decided(entry, decision, file_changed=False)
     changes = _changes(entry, raw, decision, text)
     if decision is not Decision.ACCEPT:
         _check_leads(tables)
-        row = _find(csv, entry, raw)
-        if entry.scope is Scope.ROW and changes is not None:
-            _check_loads(csv, entry, row, row.cells | changes)
-        csv.rewrite_rows(row.sha256, row.positions, None if changes is None else row.cells | changes)
+        with csv.held() as held:
+            _rewrite(csv, held, entry, raw, changes, brakes)
     tables.decide(number, decision, by)
     return Decided(entry, decision, file_changed=decision is not Decision.ACCEPT)
+
+
+def _settle_conflict(
+    entry: Entry,
+    raw: Mapping[str, str],
+    decision: Decision,
+    text: Mapping[str, str],
+    write: Callable[[str, dict[str, str]], object],
+) -> None:
+    """drop: what PostgreSQL holds stays.  accept: what the CSV took in is written.  fix: other text is."""
+    match decision:
+        case Decision.ACCEPT:
+            write(entry.row_id, {entry.column: raw["csv"]})
+        case Decision.FIX:
+            if set(text) != {entry.column}:
+                raise SettingsError(f"fix takes COLUMN=TEXT for {entry.column}", code="usage")
+            write(entry.row_id, dict(text))
+        case Decision.DROP | Decision.SUPERSEDED:
+            """Nothing to write."""
+        case _:
+            assert_never(decision)
+
+
+def _rewrite(
+    csv: Csv,
+    held: HeldCsv,
+    entry: Entry,
+    raw: Mapping[str, str],
+    changes: dict[str, str] | None,
+    brakes: Brakes,
+) -> None:
+    if held.is_used():
+        held.refresh(brakes)
+    row = _find(csv, entry, raw)
+    if entry.scope is Scope.ROW and changes is not None:
+        _check_loads(csv, entry, row, row.cells | changes)
+    csv.rewrite_rows(row.sha256, row.positions, None if changes is None else row.cells | changes)
+    if held.is_used():
+        held.adopt()
 
 
 def _undecided(tables: Tables, number: int) -> tuple[Entry, dict[str, str]]:

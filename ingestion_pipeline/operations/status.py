@@ -1,12 +1,17 @@
 """status: where the site stands."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import assert_never
 
 from ingestion_pipeline.domain.columns import contract_version
+from ingestion_pipeline.domain.errors import UnavailableError
+from ingestion_pipeline.domain.pending import Pending
 from ingestion_pipeline.domain.phase import Phase, Side
-from ingestion_pipeline.domain.ports import Csv, Tables
+from ingestion_pipeline.domain.ports import Csv, Snapshot, Tables
 from ingestion_pipeline.domain.proof import Present, Proof, why_not
 from ingestion_pipeline.domain.quarantine import Count
+from ingestion_pipeline.domain.reports import Merged, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +24,9 @@ class StatusReport:
         epoch: Counts the changes of phase; None likewise.
         authority: The side that leads.
         follower: The side that is kept equal, if any.
-        pending: Rows not yet settled.
+        pending: What is not settled yet.
+        degraded: Whether PostgreSQL leads and the CSV has taken writes in for it, or PostgreSQL is away.
+        merged: What somebody else's last change of the CSV came to.
         quarantine: How many entries stand.
         proof: The newest proof.
         why_not: Every reason why the two sides are not known to be equal now.
@@ -30,41 +37,95 @@ class StatusReport:
     epoch: int | None
     authority: Side | None
     follower: Side | None
-    pending: int
+    pending: Pending
+    degraded: str | None
+    merged: Merged | None
     quarantine: Count
     proof: Proof | None
     why_not: tuple[str, ...]
 
 
-def status(csv: Csv, tables: Tables, *, wanted: Phase) -> StatusReport:
+def status(csv: Csv, tables: Callable[[], Tables], *, wanted: Phase) -> StatusReport:
     """Where the site stands; changes nothing.
 
+    Args:
+        csv: The CSV.
+        tables: Reaches PostgreSQL's tables; where it is away, the ledger beside the CSV must do.
+        wanted: The phase the configuration asks for.
+
     Raises:
-        UnavailableError: PostgreSQL is away, or has no tables yet.
+        UnavailableError: PostgreSQL is away, and nothing was ever written to the CSV through this package.
     """
-    if tables.state() is None:
-        return StatusReport(
-            wanted, None, None, None, None, 0, Count(), None, ("nothing has been synced yet",)
-        )
-    proof = tables.last_proof()
-    with tables.snapshot() as snapshot:
-        state, count = snapshot.state(), snapshot.quarantine_count()
-        present = Present(
-            epoch=state.epoch,
-            csv_sha256=csv.sha256() if csv.exists() else None,
-            position=snapshot.position(),
-            contract_version=contract_version(),
-            pending=0,
-            undecided=count.undecided,
-        )
+    with csv.still() as still:
+        ledger, merged, waiting = still.state(), still.merged(), still.waiting()
+    try:
+        return _with_postgres(csv, tables(), waiting, merged, wanted)
+    except UnavailableError as error:
+        if ledger is None:
+            raise
+        return _without_postgres(ledger, waiting, merged, wanted, error)
+
+
+def _without_postgres(
+    state: State, waiting: Pending, merged: Merged | None, wanted: Phase, error: UnavailableError
+) -> StatusReport:
+    degraded = error.message
+    if waiting.fallback:
+        degraded += f"; the CSV has taken in {waiting.fallback} writes for it"
     return StatusReport(
         wanted=wanted,
         in_force=state.phase,
         epoch=state.epoch,
         authority=state.phase.authority,
         follower=state.phase.follower,
-        pending=present.pending,
+        pending=waiting,
+        degraded=None if state.phase is Phase.ORIGINAL else degraded,
+        merged=merged,
+        quarantine=Count(),
+        proof=None,
+        why_not=(error.message,),
+    )
+
+
+def _with_postgres(
+    csv: Csv, tables: Tables, waiting: Pending, merged: Merged | None, wanted: Phase
+) -> StatusReport:
+    if tables.state() is None:
+        nothing = ("nothing has been synced yet",)
+        return StatusReport(wanted, None, None, None, None, waiting, None, merged, Count(), None, nothing)
+    proof = tables.last_proof()
+    with tables.snapshot() as snapshot:
+        state, count = snapshot.state(), snapshot.quarantine_count()
+        pending = _pending(state.phase, snapshot, waiting)
+        present = Present(
+            epoch=state.epoch,
+            csv_sha256=csv.sha256() if csv.exists() else None,
+            position=snapshot.position(),
+            contract_version=contract_version(),
+            pending=pending.all,
+            undecided=count.undecided,
+        )
+    degraded = f"the CSV has taken in {pending.fallback} writes for PostgreSQL, which leads"
+    return StatusReport(
+        wanted=wanted,
+        in_force=state.phase,
+        epoch=state.epoch,
+        authority=state.phase.authority,
+        follower=state.phase.follower,
+        pending=pending,
+        degraded=degraded if pending.fallback else None,
+        merged=merged,
         quarantine=count,
         proof=proof,
         why_not=tuple(why_not(proof, present)),
     )
+
+
+def _pending(phase: Phase, snapshot: Snapshot, waiting: Pending) -> Pending:
+    match phase:
+        case Phase.ORIGINAL | Phase.DUAL_WRITE:
+            return waiting
+        case Phase.DATABASE_PRIMARY | Phase.DATABASE_NATIVE:
+            return replace(snapshot.pending(), fallback=waiting.fallback)
+        case _:
+            assert_never(phase)

@@ -7,17 +7,17 @@ from typing import assert_never
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.errors import ProtectedError
 from ingestion_pipeline.domain.phase import Phase
-from ingestion_pipeline.domain.ports import Csv, Progress, Step, Tables
+from ingestion_pipeline.domain.ports import Csv, HeldCsv, Progress, Step, Tables
 from ingestion_pipeline.domain.reports import SyncReport
 
 
 def sync(
     csv: Csv,
+    held: HeldCsv,
     tables: Tables,
     *,
     wanted: Phase,
-    brakes: Brakes,
-    accept_loss: bool = False,
+    brakes: Brakes | None,
     dry_run: bool = False,
     progress: Progress | None = None,
     step: Step = lambda _name: None,
@@ -25,11 +25,11 @@ def sync(
     """Make PostgreSQL equal to the CSV that leads, in one transaction; only what differs is written.
 
     Args:
-        csv: The CSV.
+        csv: The CSV, or a copy of it.
+        held: The CSV that leads, locked, so that nobody writes meanwhile.
         tables: The three tables.
         wanted: The phase a fresh site begins in.
-        brakes: How much may vanish unasked.
-        accept_loss: Let anything vanish.
+        brakes: How much may vanish; None to let anything vanish.
         dry_run: Count, and change nothing.
         progress: Told how many bytes of the file have been read.
         step: Told the name of each longer step.
@@ -39,16 +39,23 @@ def sync(
         ProtectedError: A brake stopped the load, or in the phase in force nothing is synced from the CSV.
     """
     began = time.monotonic()
-    state = tables.begin(wanted, dry_run=dry_run)
+    state = tables.begin(wanted, known=held.state(), dry_run=dry_run)
     match state.phase:
         case Phase.DUAL_WRITE:
+            if not dry_run:
+                held.keep(state)
+                if held.is_used():
+                    held.refresh(brakes)
             report = tables.sync(
                 lambda: csv.reading(progress),
                 began=state,
-                brakes=None if accept_loss else brakes,
+                brakes=brakes,
                 dry_run=dry_run,
                 step=step,
+                least_revision=held.last_sequence(),
             )
+            if not dry_run:
+                held.close(state.epoch, least=tables.last_revision() + 1, file=report.sha256)
         case Phase.ORIGINAL:
             raise ProtectedError(
                 "in phase original PostgreSQL has no part yet",

@@ -150,6 +150,7 @@ class Automation(_Section):
     consistency_cron: Cron = "0 * * * *"
     export_cron: Cron = "30 2 * * *"
     csv_sensor_seconds: PositiveInt = 30
+    settle_sensor_seconds: PositiveInt = 30
 
 
 class S3(_Section):

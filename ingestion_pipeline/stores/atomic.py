@@ -1,5 +1,6 @@
 """Replacing a file: the old one whole or the new one whole, and on disk before anybody is told."""
 
+import ctypes
 import hashlib
 import os
 import secrets
@@ -12,6 +13,8 @@ from pathlib import Path
 from ingestion_pipeline.domain.errors import Place, ProtectedError, UnavailableError
 
 _CHUNK = 1024 * 1024
+_HERE = -100
+_EXCHANGE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,7 @@ class Draft:
         """Append bytes, all of them."""
         self._digest.update(data)
         self._size += len(data)
-        left = memoryview(data)
-        while left:
-            # A full disk may take some of the bytes and say so only by the count.
-            written = os.write(self._descriptor, left)
-            left = left[written:]
+        write_all(self._descriptor, data)
 
     def settle(self) -> Written:
         """Bring the bytes to disk and read them back.
@@ -70,11 +69,17 @@ class Draft:
             )
         return Written(found.hexdigest(), size)
 
-    def replace(self, check: Callable[[], None] = lambda: None) -> Written:
+    def replace(
+        self,
+        check: Callable[[], None] = lambda: None,
+        replaced: Callable[[os.stat_result], None] | None = None,
+    ) -> Written:
         """Put the file in its target's place; it belongs to whom the target belonged.
 
         Args:
             check: Called when only the rename is left; stops it by raising.
+            replaced: Looks at the file whose place was taken, which may be a newer one than `check` saw;
+                by raising it puts that one back.
 
         Raises:
             ProtectedError: The target is a symbolic link, which is never followed nor replaced, or belongs
@@ -84,9 +89,34 @@ class Draft:
         refuse_unless_file(self._target)
         self._keep_owner()
         check()
-        self._path.replace(self._target)
+        if replaced is None or not self._exchange():
+            self._path.replace(self._target)
+        else:
+            self._look_at(replaced)
         sync_folder(self._target.parent)
         return written
+
+    def _exchange(self) -> bool:
+        """Swap places with the target; False where the file system cannot."""
+        return self._target.exists() and exchange(self._path, self._target)
+
+    def _look_at(self, replaced: Callable[[os.stat_result], None]) -> None:
+        try:
+            replaced(self._path.stat())
+        except BaseException:
+            self._exchange()
+            raise
+
+    def stat(self) -> os.stat_result:
+        """The file as it is now."""
+        return os.fstat(self._descriptor)
+
+    def is_in_place(self) -> bool:
+        """Whether the target's name is this file's."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self._target.stat())
+        except FileNotFoundError:
+            return False
 
     def _keep_owner(self) -> None:
         try:
@@ -131,7 +161,8 @@ class Draft:
     def close(self) -> None:
         """Let go of the file; what was not put in place is gone."""
         try:
-            with suppress(FileNotFoundError):
+            # What stays behind is of no use to anybody, and what was put in place stands.
+            with suppress(OSError):
                 self._path.unlink()
         finally:
             os.close(self._descriptor)
@@ -160,6 +191,22 @@ def draft(target: Path) -> Iterator[Draft]:
             place=Place(file=str(target)),
             hint="The target is whole, as it was or as it should be. Check free space and permissions.",
         ) from None
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of some bytes to an open file."""
+    left = memoryview(data)
+    while left:
+        # A full disk may take some of the bytes and say so only by the count.
+        left = left[os.write(descriptor, left) :]
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Swap two files' names in one step, so that neither is ever lost; False where that is not offered."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    return bool(renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0)
 
 
 def refuse_unless_file(target: Path) -> None:

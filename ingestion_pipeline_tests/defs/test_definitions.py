@@ -5,7 +5,15 @@ import os
 from pathlib import Path
 
 import pytest
-from dagster import AssetKey, AssetSpec, DefaultScheduleStatus, DefaultSensorStatus, Definitions, TableSchema
+from dagster import (
+    AssetKey,
+    AssetSpec,
+    DefaultScheduleStatus,
+    DefaultSensorStatus,
+    Definitions,
+    OpDefinition,
+    TableSchema,
+)
 
 from ingestion_pipeline.defs.build import build_definitions
 from ingestion_pipeline.domain.columns import COLUMNS, Table, of_table
@@ -61,6 +69,18 @@ def test_definitions_are_as_kept(definitions: Definitions) -> None:
     assert found == json.loads(SNAPSHOT.read_text()), "if meant, run again with KEEP_SNAPSHOT=1"
 
 
+def test_what_works_on_everybody_is_in_one_pool(definitions: Definitions) -> None:
+    pools = {
+        node.name: node.definition.pool
+        for job in ("migrate", "settle")
+        for node in definitions.resolve_job_def(job).nodes
+        if isinstance(node.definition, OpDefinition)
+    }
+
+    writers = {name for name, pool in pools.items() if pool == "writers"}
+    assert writers == {"tables", "versioned_export", "settle_once"}
+
+
 @pytest.mark.parametrize("table", Table)
 def test_a_table_shows_the_contracts_columns(definitions: Definitions, table: Table) -> None:
     graph = definitions.resolve_asset_graph()
@@ -96,10 +116,14 @@ def test_an_exports_columns_come_from_their_tables(definitions: Definitions) -> 
 def test_automation_is_turned_on_and_off_by_config(
     site: Site, enabled: str, schedule: DefaultScheduleStatus, sensor: DefaultSensorStatus
 ) -> None:
-    site.config.write_text(f"automation:\n  enabled: {enabled}\n  export_cron: '5 4 * * *'\n")
+    site.config.write_text(
+        f"automation:\n  enabled: {enabled}\n  export_cron: '5 4 * * *'\n  settle_sensor_seconds: 77\n"
+    )
 
     definitions = build_definitions(load_settings(site.config))
 
     nightly = definitions.resolve_schedule_def("export_nightly")
     assert (nightly.cron_schedule, nightly.default_status) == ("5 4 * * *", schedule)
     assert definitions.resolve_sensor_def("csv_changed").default_status is sensor
+    settling = definitions.resolve_sensor_def("settle_pending")
+    assert (settling.default_status, settling.minimum_interval_seconds) == (sensor, 77)

@@ -1,21 +1,14 @@
 from collections.abc import Callable
 
 import pytest
-from dagster import AssetCheckEvaluation, AssetKey, ExecuteInProcessResult, TableMetadataValue, materialize
+from dagster import AssetCheckEvaluation, ExecuteInProcessResult, TableMetadataValue, materialize
 
 from ingestion_pipeline.defs.assets.versioned_export import versioned_export
 from ingestion_pipeline.defs.resources import PipelineResource
 from ingestion_pipeline_tests.conftest import Site
-from ingestion_pipeline_tests.defs.conftest import Dagster, checks, materialized
+from ingestion_pipeline_tests.defs.conftest import Dagster, checks, failure, materialized, metadata
 
 EVERYTHING = ["csv_snapshot", "people", "processing_status", "s3_metadata", "versioned_export"]
-
-
-def metadata(dagster: Dagster, asset: str) -> dict[str, object]:
-    event = dagster.instance.get_latest_materialization_event(AssetKey(asset))
-    assert event is not None
-    assert event.asset_materialization is not None
-    return {name: value.value for name, value in event.asset_materialization.metadata.items()}
 
 
 def consistency(result: ExecuteInProcessResult) -> AssetCheckEvaluation:
@@ -81,8 +74,8 @@ def test_an_export_on_its_own_refuses_two_sides_that_differ(dagster: Dagster, si
     )
 
     assert not result.success
-    [failure] = result.get_step_failure_events()
-    assert "does not render" in str(failure.step_failure_data.user_failure_data)
+    [failed] = result.get_step_failure_events()
+    assert "does not render" in str(failed.step_failure_data.user_failure_data)
 
 
 def test_a_refused_file_leaves_the_tables_and_says_where(dagster: Dagster, site: Site) -> None:
@@ -93,10 +86,7 @@ def test_a_refused_file_leaves_the_tables_and_says_where(dagster: Dagster, site:
 
     assert not result.success
     assert materialized(result) == []
-    [failure] = result.get_step_failure_events()
-    shown = failure.step_failure_data.user_failure_data
-    assert shown is not None
-    known = {name: value.value for name, value in shown.metadata.items()}
+    known = failure(result)
     assert (known["code"], known["line"]) == ("wrong_width", site.csv.read_bytes().count(b"\n"))
     assert site.execute("SELECT count(*) FROM people") == [(509,)]
 
@@ -109,7 +99,9 @@ def test_in_phase_original_postgres_has_no_part(dagster: Dagster, site: Site) ->
     assert result.success
     assert metadata(dagster, "people") == {
         "dagster/row_count": 0,
+        "lag_seconds": 0.0,
         "note": "PostgreSQL has no part yet",
+        "pending": 0,
         "phase": "original",
     }
     published = site.folder / "exports" / str(metadata(dagster, "versioned_export")["version"])

@@ -3,10 +3,14 @@ import os
 import pytest
 from dagster import RunRequest, SensorEvaluationContext, SkipReason, build_sensor_context
 
+from ingestion_pipeline.app import Pipeline
+from ingestion_pipeline.defs import sensors
 from ingestion_pipeline.defs.build import build_definitions
 from ingestion_pipeline.defs.resources import PipelineResource
+from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.settings import load_settings
 from ingestion_pipeline_tests.conftest import Site
+from ingestion_pipeline_tests.phases import lead
 
 
 @pytest.fixture
@@ -67,3 +71,70 @@ def test_no_file_is_no_run(site: Site, context: SensorEvaluationContext) -> None
     site.csv.unlink()
 
     assert isinstance(look(site, context), SkipReason)
+
+
+def reason(found: object) -> str:
+    assert isinstance(found, SkipReason)
+    return str(found.skip_message)
+
+
+def test_a_file_written_through_this_package_is_no_run(
+    site: Site, pipeline: Pipeline, context: SensorEvaluationContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sensors, "SETTLED", 0.0)
+    look(site, context)
+    pipeline.sync()
+    pipeline.write("500", {"type": "INTJ"})
+    before = context.cursor
+
+    assert reason(look(site, context)) == "the CSV was written through this package"
+    assert context.cursor != before
+    assert reason(look(site, context)) == "the CSV has not changed"
+
+
+def test_the_same_bytes_put_back_are_no_run(
+    site: Site, pipeline: Pipeline, context: SensorEvaluationContext
+) -> None:
+    touch(site, 60)
+    look(site, context)
+    pipeline.sync()
+    pipeline.write("500", {"type": "INTJ"})
+    touch(site, 60)
+
+    assert reason(look(site, context)) == "the CSV was written through this package"
+
+
+def test_others_are_noticed_among_writes_through_this_package(
+    site: Site, pipeline: Pipeline, context: SensorEvaluationContext
+) -> None:
+    touch(site, 60)
+    look(site, context)
+    pipeline.sync()
+    pipeline.write("500", {"type": "INTJ"})
+    site.put(site.csv.read_bytes().replace(b"\n499,", b"\n499,X", 1))
+    touch(site, 60)
+
+    assert isinstance(look(site, context), RunRequest)
+
+
+def test_the_first_look_syncs_whoever_wrote_the_file(
+    site: Site, pipeline: Pipeline, context: SensorEvaluationContext
+) -> None:
+    pipeline.write("500", {"type": "INTJ"})
+    touch(site, 60)
+
+    assert isinstance(look(site, context), RunRequest)
+
+
+@pytest.mark.parametrize("phase", [Phase.DATABASE_PRIMARY, Phase.DATABASE_NATIVE])
+def test_where_postgres_leads_nothing_is_migrated(
+    site: Site, pipeline: Pipeline, context: SensorEvaluationContext, phase: Phase
+) -> None:
+    pipeline.sync()
+    lead(pipeline, phase)
+    for row_id in (b"\n500,", b"\n499,"):
+        site.put(site.csv.read_bytes().replace(row_id, row_id + b"X", 1))
+        touch(site, 60)
+
+        assert "settle_pending" in reason(look(site, context))
+        assert reason(look(site, context)) == "the CSV has not changed"

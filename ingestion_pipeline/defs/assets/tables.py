@@ -60,6 +60,8 @@ def tables(context: AssetExecutionContext, pipeline: PipelineResource) -> Iterat
 
 
 def _results(site: Pipeline, metadata: Counts) -> Iterator[MaterializeResult[None]]:
+    pending = site.status().pending
+    metadata |= {"pending": pending.all, "lag_seconds": pending.seconds}
     for table, rows in site.tables.counts().items():
         yield MaterializeResult(asset_key=table.value, metadata={"dagster/row_count": rows, **metadata})
 

@@ -16,6 +16,7 @@ from ingestion_pipeline.domain.columns import CELL_LIMIT
 from ingestion_pipeline.domain.dialect import Dialect, Quoting
 from ingestion_pipeline.domain.errors import InputRefusedError, Place, UnavailableError
 from ingestion_pipeline.stores.disk.header import not_utf8, read_header, refused
+from ingestion_pipeline.stores.disk.identity import Identity
 from ingestion_pipeline.stores.disk.spelling import parting, spell
 
 ROWS_PER_BLOCK = 256
@@ -79,6 +80,11 @@ class CsvReading:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+
+    @property
+    def identity(self) -> Identity:
+        """What tells the file that was opened from another."""
+        return Identity.of(self._before)
 
     @property
     def sha256(self) -> str:

@@ -1,16 +1,27 @@
 """The CSV that is one of the two sides."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 from ingestion_pipeline.domain.dialect import Dialect
 from ingestion_pipeline.domain.errors import Place, ProtectedError, UnavailableError
 from ingestion_pipeline.domain.ports import Sink
-from ingestion_pipeline.domain.reports import Normalised
+from ingestion_pipeline.domain.receipt import Answered, Write
+from ingestion_pipeline.domain.record import Examination, is_rejected
+from ingestion_pipeline.domain.reports import Normalised, State
 from ingestion_pipeline.stores.atomic import Written, digest, draft, make_folder
 from ingestion_pipeline.stores.disk.csv_reading import CsvReading
+from ingestion_pipeline.stores.disk.lock import FileLock
+from ingestion_pipeline.stores.disk.locked_csv import LockedCsv
 from ingestion_pipeline.stores.disk.normalising import normalise
 from ingestion_pipeline.stores.disk.spelling import spell
+from ingestion_pipeline.stores.disk.submitting import Lead, submitted
+
+PATIENCE = 1.0
+"""Seconds that who only looks waits for those who write."""
 
 
 class CsvStore:
@@ -20,13 +31,86 @@ class CsvStore:
         path: Where it lies; it need not be there yet.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, timeout: float = 30.0, check_interval: float = 0.1) -> None:
         self.path = path
+        self.state_dir = path.with_name(f".{path.name}.ingestion")
+        self._lock = FileLock(self.state_dir / "lock", timeout, check_interval)
+        self._locked = LockedCsv(path, self.state_dir)
 
     @property
     def place(self) -> str:
         """Where the file lies, for people."""
         return str(self.path)
+
+    @contextmanager
+    def held(self) -> Iterator[LockedCsv]:
+        """The CSV while nobody else writes or needs it to stand still.
+
+        Raises:
+            UnavailableError: Somebody else held it all the time, or the disk refuses.
+        """
+        with self._refusals(), self._lock.exclusive():
+            yield self._locked
+
+    @contextmanager
+    def still(self) -> Iterator[LockedCsv]:
+        """The CSV while nobody writes, or, where somebody goes on and on, as it is; only to look at."""
+        with ExitStack() as stack:
+            if self.state_dir.exists():
+                with suppress(UnavailableError):
+                    stack.enter_context(FileLock(self._lock.path, PATIENCE).shared())
+            yield LockedCsv(self.path, self.state_dir)
+
+    @contextmanager
+    def pinned(self) -> Iterator["CsvStore"]:
+        """The file as it is now, whatever takes its place meanwhile; to be read under another name."""
+        make_folder(self.state_dir)
+        pin = self.state_dir / f"pin-{uuid4().hex}"
+        try:
+            os.link(self.path, pin, follow_symlinks=False)
+        except OSError as error:
+            raise self._unreadable(error) from None
+        try:
+            yield CsvStore(pin)
+        finally:
+            pin.unlink(missing_ok=True)
+
+    def state(self) -> State | None:
+        """The phase in force, by the ledger, without waiting for anybody."""
+        return self._locked.state()
+
+    @property
+    def takes_in(self) -> bool:
+        """Whether the CSV holds writes that PostgreSQL, which leads, has yet to get."""
+        return (self.state_dir / "fallback").exists()
+
+    def submit(self, writes: Sequence[Write], by: str, lead: Lead) -> Answered:
+        """Have writes written by whoever holds the lock, this thread or another process.
+
+        Args:
+            writes: What is to be written, in this order.
+            by: Who writes.
+            lead: Writes several callers' writes, with the lock held.
+
+        Raises:
+            UnavailableError: Nobody let go of the lock in time, or the disk refuses; nothing was written,
+                or, as `outcome_unknown`, nobody said whether it was.
+        """
+        with self._refusals():
+            return submitted(self._lock, self._locked, self.state_dir / "intake", writes, by, lead)
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """What the disk refuses, as this package's own error."""
+        try:
+            yield
+        except OSError as error:
+            raise UnavailableError(
+                f"the disk refuses: {error.strerror}",
+                code="disk",
+                place=Place(file=self.place),
+                hint="Check the disk, the folder's permissions, and how many files may be open.",
+            ) from None
 
     def exists(self) -> bool:
         """Whether there is a file."""
@@ -45,19 +129,34 @@ class CsvStore:
         try:
             return digest(self.path).sha256
         except OSError as error:
-            raise UnavailableError(
-                f"the file cannot be read: {error.strerror}",
-                code="csv_missing",
-                place=Place(file=self.place),
-                hint="Name the CSV in paths.output_csv of the configuration.",
-            ) from None
+            raise self._unreadable(error) from None
 
-    def replace(self, write: Callable[[Sink], object]) -> Written:
-        """Put what `write` writes in the file's place, all of it or nothing."""
-        make_folder(self.path.parent)
-        with draft(self.path) as new:
-            write(new)
-            return new.replace()
+    def _unreadable(self, error: OSError) -> UnavailableError:
+        return UnavailableError(
+            f"the file cannot be read: {error.strerror}",
+            code="csv_missing",
+            place=Place(file=self.place),
+            hint="Name the CSV in paths.output_csv of the configuration.",
+        )
+
+    def people(self, again: Callable[[str], bool]) -> Iterator[dict[str, str]]:
+        """Every person's cells by column, in the file's order.
+
+        Args:
+            again: Whether a row_id may stand in several rows.
+        """
+        seen: set[str] = set()
+        with self.reading() as file:
+            examination = Examination(file.columns)
+            key = file.columns.index("row_id")
+            for block in file.blocks():
+                for row in block.rows:
+                    row_id = row[key]
+                    if row_id in seen or is_rejected(examination, row):
+                        continue
+                    if again(row_id):
+                        seen.add(row_id)
+                    yield dict(zip(file.columns, row, strict=True))
 
     def normalised(self) -> tuple["CsvStore", Normalised]:
         """A normalised copy beside the file, and what it spells otherwise."""

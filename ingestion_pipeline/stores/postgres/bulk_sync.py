@@ -22,8 +22,9 @@ _sql = queries.load("sync")
 _CODED = tuple(column for column in COLUMNS if not column.codec.is_text)
 
 
-def lock(cursor: Cursor) -> None:
+def lock(cursor: Cursor, least_revision: int) -> None:
     """Keep every other writer out until the transaction ends; to be taken before the file is opened."""
+    cursor.execute(_sql.be_bulk, {"least": least_revision})
     cursor.execute(_sql.lock)
 
 

@@ -76,6 +76,16 @@ def rendered(column: Column, alias: str = "record") -> sql.Composed:
     )
 
 
+def texts(columns: Iterable[Column], alias: str = "record") -> sql.Composed:
+    """The text of every stored cell, '' where it is empty."""
+    return sql.SQL(", ").join(sql.SQL("coalesce({}, '')").format(rendered(c, alias)) for c in columns)
+
+
+def each_text(columns: Iterable[Column], alias: str = "record") -> sql.Composed:
+    """The same, each after a comma."""
+    return sql.SQL("").join(sql.SQL(", coalesce({}, '')").format(rendered(c, alias)) for c in columns)
+
+
 def iso(column: Column, alias: str = "record") -> sql.Composed:
     """A stored timestamp as Python's isoformat gives it."""
     return sql.SQL("to_char({0}, CASE WHEN date_trunc('second', {0}) = {0} THEN {1} ELSE {2} END)").format(

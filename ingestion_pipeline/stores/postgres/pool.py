@@ -113,6 +113,10 @@ class Pool:
                     application_name="ingestion_pipeline",
                     client_encoding="utf8",
                     keepalives_idle=30,
+                    keepalives_interval=10,
+                    keepalives_count=3,
+                    # A server that has vanished is noticed although an answer is still waited for.
+                    tcp_user_timeout=_milliseconds(self.waits.connect + self.waits.statement),
                     options=self._session(),
                 )
             return self._pool
@@ -176,18 +180,33 @@ def translated() -> Iterator[None]:
     except PipelineError:
         raise
     except psycopg2.errors.QueryCanceled:
-        raise _unreachable("a statement took longer than it may") from None
+        raise _busy("a statement took longer than it may") from None
     except psycopg2.errors.LockNotAvailable:
-        raise _unreachable("a lock was not free in time: somebody else is writing") from None
-    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-        raise _unreachable(_first_line(error)) from None
+        raise _busy("a lock was not free in time: somebody else is writing") from None
     except psycopg2.errors.UndefinedTable:
         raise schema_missing() from None
     except psycopg2.Error as error:
-        raise _refused(error) from None
+        raise (_unreachable(_first_line(error)) if is_lost(error) else _refused(error)) from None
+
+
+def is_lost(error: psycopg2.Error) -> bool:
+    """Whether the connection broke, so that nobody answered."""
+    # A server that ends at once may leave a bare DatabaseError, without a SQLSTATE.
+    lost = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
+    return lost or (type(error) is psycopg2.DatabaseError and error.pgcode is None)
+
+
+_FENCED = {"IP001": "fenced", "IP002": "stale_epoch"}
+"""What the fence refuses with, by SQLSTATE; its messages name phases, epochs and tables only."""
 
 
 def _refused(error: psycopg2.Error) -> ProtectedError:
+    if error.pgcode in _FENCED:
+        return ProtectedError(
+            error.diag.message_primary or "",
+            code=_FENCED[error.pgcode],
+            hint=error.diag.message_hint or "",
+        )
     # The server's own message may quote a value; its code and the names of what stands in the way do not.
     named = (error.diag.constraint_name, error.diag.table_name, error.diag.column_name)
     about = ", ".join(name for name in named if name)
@@ -207,6 +226,14 @@ def _unreachable(message: str) -> UnavailableError:
         f"PostgreSQL cannot be used: {message}",
         code="postgres_unavailable",
         hint="`ingest doctor` says what is reachable and what is not.",
+    )
+
+
+def _busy(message: str) -> UnavailableError:
+    return UnavailableError(
+        f"PostgreSQL cannot be used: {message}",
+        code="postgres_busy",
+        hint="Nothing was changed. Try again, or raise database.lock_timeout and query_timeout.",
     )
 
 

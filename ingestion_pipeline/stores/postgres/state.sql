@@ -10,7 +10,7 @@ SELECT phase, epoch FROM ingestion.migration_state FOR SHARE
 
 -- name: establish
 -- A fresh site begins; a site that has begun keeps its phase.
-INSERT INTO ingestion.migration_state (phase, epoch) VALUES (%(phase)s, 1) ON CONFLICT DO NOTHING
+INSERT INTO ingestion.migration_state (phase, epoch) VALUES (%(phase)s, %(epoch)s) ON CONFLICT DO NOTHING
 
 -- name: begin_dual_write
 -- From original to dual_write the CSV goes on leading, and PostgreSQL holds nothing yet.
@@ -31,7 +31,8 @@ SELECT
     count(*) FILTER (WHERE decision IS NULL) AS undecided,
     count(*) FILTER (WHERE decision = 'accept') AS accepted,
     count(*) FILTER (WHERE scope = 'row' AND decision IS NULL) AS rows,
-    count(*) FILTER (WHERE scope = 'cell' AND decision IS NULL) AS cells
+    count(*) FILTER (WHERE scope = 'cell' AND decision IS NULL) AS cells,
+    count(*) FILTER (WHERE scope = 'conflict' AND decision IS NULL) AS conflicts
 FROM ingestion.quarantine
 
 -- name: quarantine
@@ -53,9 +54,6 @@ WHERE id = %(id)s AND (decision IS NULL OR decision = 'accept')
 -- name: counts
 SELECT (SELECT count(*) FROM people), (SELECT count(*) FROM processing_status),
     (SELECT count(*) FROM s3_metadata)
-
--- name: csv_file
-SELECT sha256, size, rows, synced_at FROM ingestion.csv_file
 
 -- name: durability
 SELECT current_setting('fsync') = 'on', current_setting('full_page_writes') = 'on',

@@ -1,3 +1,9 @@
+-- name: be_bulk
+-- History notes that rows were loaded, not with what; and revisions go on from the journal's.
+SELECT set_config('ingestion.bulk', 'on', true),
+    CASE WHEN last_value < %(least)s THEN setval('ingestion.revision', %(least)s) END
+FROM ingestion.revision
+
 -- name: lock
 -- One bulk load at a time, and no writer meanwhile; readers go on.
 LOCK TABLE people, processing_status, s3_metadata,

@@ -1,26 +1,45 @@
 """The three tables and what guards them, as the operations see them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID, uuid4
 
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.cells import Reason
-from ingestion_pipeline.domain.columns import Table
+from ingestion_pipeline.domain.change import Change
+from ingestion_pipeline.domain.columns import BY_NAME, COLUMNS, Table
 from ingestion_pipeline.domain.dialect import Dialect
-from ingestion_pipeline.domain.errors import ProtectedError, SettingsError, UnavailableError
+from ingestion_pipeline.domain.errors import (
+    InputRefusedError,
+    ProtectedError,
+    SettingsError,
+    UnavailableError,
+)
+from ingestion_pipeline.domain.journal import Record
+from ingestion_pipeline.domain.pending import Dirty, Followed, Pending
 from ingestion_pipeline.domain.phase import FIRST_PHASES, Phase, Side
 from ingestion_pipeline.domain.ports import Blocks, Sink, Step
 from ingestion_pipeline.domain.proof import Proof
 from ingestion_pipeline.domain.quarantine import Count, Decision, Entry, Scope
+from ingestion_pipeline.domain.receipt import Made, Write
 from ingestion_pipeline.domain.reports import Found, State, SyncReport
 from ingestion_pipeline.domain.rules import Rule
-from ingestion_pipeline.stores.postgres import bulk_sync, comparison, queries, rendering, rules
+from ingestion_pipeline.stores.postgres import (
+    bulk_sync,
+    comparison,
+    expressions,
+    queries,
+    rendering,
+    rules,
+    writing,
+)
 from ingestion_pipeline.stores.postgres.pool import Cursor, Pool, fetch_one
 
 _state = queries.load("state")
 _compare = queries.load("compare")
+_write = queries.load("write")
 
 
 class PostgresTables:
@@ -39,20 +58,21 @@ class PostgresTables:
             cursor.execute(_state.has_begun)
             return _read_state(cursor) if fetch_one(cursor)[0] else None
 
-    def begin(self, wanted: Phase, *, dry_run: bool = False) -> State:
+    def begin(self, wanted: Phase, *, known: State | None = None, dry_run: bool = False) -> State:
         """Begin on a fresh site; a site that has begun stays as it is.
 
         From original, with nothing synced yet, dual_write may begin at once too: the CSV leads in both.
 
         Args:
             wanted: The phase the configuration asks for.
+            known: What the ledger beside the CSV says, so that a new database goes on from there.
             dry_run: Say what would be in force, and leave it at that.
 
         Raises:
             SettingsError: A fresh site cannot begin in a phase in which PostgreSQL leads.
         """
         with self._pool.transaction() as cursor:
-            state = _begin(cursor, wanted)
+            state = _begin(cursor, wanted, known)
             if dry_run:
                 cursor.connection.rollback()
         return state
@@ -65,6 +85,7 @@ class PostgresTables:
         brakes: Brakes | None,
         dry_run: bool,
         step: Step,
+        least_revision: int = 1,
     ) -> SyncReport:
         """Make the tables equal to the file, in one transaction.
 
@@ -74,6 +95,7 @@ class PostgresTables:
             brakes: How much may vanish; None to let anything vanish.
             dry_run: Do it all, then roll it back.
             step: Told the name of each longer step.
+            least_revision: Revisions that are given are higher.
 
         Raises:
             InputRefusedError: The file does not keep the contract.
@@ -84,7 +106,8 @@ class PostgresTables:
             _begin(cursor, began.phase)
             cursor.execute(_state.read_for_share)
             _check_epoch(began, int(fetch_one(cursor)[1]))
-            bulk_sync.lock(cursor)
+            writing.carry(cursor, began)
+            bulk_sync.lock(cursor, least_revision)
             with opened() as file:
                 report = bulk_sync.sync(cursor, file, brakes, step)
                 file.check_current()
@@ -140,6 +163,57 @@ class PostgresTables:
                     code="already_decided",
                     hint="`ingest quarantine list --all` shows how.",
                 )
+
+    def write(
+        self, state: State, by: str, writes: Sequence[Write]
+    ) -> tuple[list[Made], InputRefusedError | None]:
+        """Write people in one transaction, up to the first refusal; see `writing.write`."""
+        return writing.write(self._pool, state, by, writes)
+
+    def follow(self, state: State, rows: Sequence[Followed], file: tuple[str, int, int]) -> bool:
+        """Make people what the CSV that leads says they are; see `writing.follow`."""
+        return writing.follow(self._pool, state, rows, file)
+
+    def take_back(self, state: State, records: Sequence[Record]) -> int:
+        """Bring what the CSV took in while PostgreSQL was away; see `writing.take_back`."""
+        return writing.take_back(self._pool, state, records)
+
+    def clear(self, dirty: Sequence[Dirty]) -> None:
+        """Note that the CSV has these, but for those that have changed since."""
+        marks = {"row_ids": [one.row_id for one in dirty], "revisions": [one.revision for one in dirty]}
+        with self._pool.transaction(bulk=True) as cursor:
+            cursor.execute(_write.clear, marks)
+
+    def last_revision(self) -> int:
+        """The highest revision given so far."""
+        with self._pool.transaction() as cursor:
+            cursor.execute(_write.last_revision)
+            return int(fetch_one(cursor)[0])
+
+    def read(self, row_id: str) -> dict[str, str] | None:
+        """A person's cells by column; None when there is no such person."""
+        statement = _write.fill("record", cells=expressions.texts(COLUMNS))
+        with self._pool.transaction() as cursor:
+            cursor.execute(statement, {"row_id": row_id})
+            row = cursor.fetchone()
+        return None if row is None else _by_column(row)
+
+    def rows(self) -> Iterator[dict[str, str]]:
+        """Every person's cells by column, in the file's order, in one state of the tables."""
+        statement = _write.fill("records", cells=expressions.texts(COLUMNS))
+        with (
+            self._pool.transaction(bulk=True, snapshot=True) as cursor,
+            cursor.connection.cursor(f"rows_{uuid4().hex}") as rows,
+        ):
+            rows.execute(statement)
+            for row in rows:
+                yield _by_column(row)
+
+    def history(self, row_id: str) -> list[Change]:
+        """Every change of a person, the oldest first."""
+        with self._pool.transaction() as cursor:
+            cursor.execute(_write.history, {"row_id": row_id})
+            return [_change(row) for row in cursor.fetchall()]
 
     def breaches(self, rule: Rule) -> int:
         """How often a rule of the contract is broken."""
@@ -218,15 +292,48 @@ class PostgresSnapshot:
         self._cursor.execute(_compare.position)
         return str(fetch_one(self._cursor)[0])
 
+    def pending(self) -> Pending:
+        """How much the CSV that follows has yet to get."""
+        self._cursor.execute(_write.pending)
+        rows, seconds = fetch_one(self._cursor)
+        return Pending(int(rows), float(seconds))
+
+    def dirty(self, columns: Sequence[str], limit: int | None = None) -> list[Dirty]:
+        """People whose present row the CSV has yet to get, in the file's order."""
+        cells = expressions.each_text(BY_NAME[name] for name in columns)
+        self._cursor.execute(_write.fill("dirty", cells=cells), {"limit": limit})
+        return [
+            Dirty(row_id, revision, moved, ordinal, None if ordinal is None else cells)
+            for row_id, revision, moved, ordinal, *cells in self._cursor.fetchall()
+        ]
+
+    def first_settled(self) -> int:
+        """The ordinal of the first line the CSV has already."""
+        self._cursor.execute(_write.lowest)
+        return int(fetch_one(self._cursor)[0])
+
     def quarantine_count(self) -> Count:
         """How many quarantine entries stand."""
         self._cursor.execute(_state.count_quarantine)
         return Count(*fetch_one(self._cursor))
 
 
-def _begin(cursor: Cursor, wanted: Phase) -> State:
-    if wanted in FIRST_PHASES:
-        cursor.execute(_state.establish, {"phase": wanted})
+def _by_column(row: Sequence[str]) -> dict[str, str]:
+    return dict(zip(BY_NAME, row, strict=True))
+
+
+def _change(row: tuple[Any, ...]) -> Change:
+    at, operation, table, changed, revision, epoch, write_id, actor = row
+    if changed is not None:
+        changed = {name: (before, after) for name, (before, after) in changed.items()}
+    number = None if write_id is None else UUID(write_id)
+    return Change(at, operation, table, changed, revision, epoch, number, actor)
+
+
+def _begin(cursor: Cursor, wanted: Phase, known: State | None = None) -> State:
+    first = known or State(wanted, 1)
+    if first.phase in FIRST_PHASES:
+        cursor.execute(_state.establish, {"phase": first.phase, "epoch": first.epoch})
     if wanted is Phase.DUAL_WRITE:
         cursor.execute(_state.begin_dual_write)
     state = _read_state(cursor)

@@ -1,7 +1,8 @@
 """The CSV as a side: replacing it whole, and rewriting one row without touching any other byte."""
 
 import hashlib
-import stat
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ from hypothesis import strategies as st
 
 from ingestion_pipeline.domain.dialect import Dialect, LineEnd, Quoting
 from ingestion_pipeline.domain.errors import InputRefusedError, ProtectedError, UnavailableError
-from ingestion_pipeline.domain.ports import Sink
+from ingestion_pipeline.domain.journal import Kind
+from ingestion_pipeline.domain.phase import Phase
+from ingestion_pipeline.domain.receipt import Write
+from ingestion_pipeline.domain.reports import State
 from ingestion_pipeline.stores.atomic import Written
 from ingestion_pipeline.stores.disk import csv_reading, csv_store
 from ingestion_pipeline.stores.disk.csv_store import CsvStore
@@ -36,11 +40,6 @@ def two_rows_per_block(monkeypatch: pytest.MonkeyPatch) -> None:
 def holding(store: CsvStore, content: bytes) -> CsvStore:
     store.path.write_bytes(content)
     return store
-
-
-def write_then_fail(sink: Sink) -> None:
-    sink.write(b"half")
-    raise RuntimeError("stopped")
 
 
 def test_a_file_is_there_or_not(store: CsvStore) -> None:
@@ -68,42 +67,6 @@ def test_reading_goes_through_the_gate_and_tells_progress(store: CsvStore) -> No
     with holding(store, HEAD + b"1,a,\n").reading(told.append) as file:
         assert [block.rows for block in file.blocks()] == [[["1", "a", ""]]]
     assert told == [18, 23]
-
-
-def test_a_file_is_replaced_whole(store: CsvStore) -> None:
-    written = holding(store, b"old").replace(lambda sink: sink.write(b"new"))
-    assert store.path.read_bytes() == b"new"
-    assert (written.size, written.sha256) == (3, hashlib.sha256(b"new").hexdigest())
-    assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
-
-
-def test_a_file_and_its_folders_are_made_for_the_owner_only(tmp_path: Path) -> None:
-    store = CsvStore(tmp_path / "a" / "b" / "output.csv")
-    store.replace(lambda sink: sink.write(b"new"))
-    assert store.path.read_bytes() == b"new"
-    assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(store: CsvStore) -> None:
-    with pytest.raises(RuntimeError, match="stopped"):
-        holding(store, b"old").replace(write_then_fail)
-    assert store.path.read_bytes() == b"old"
-    assert list(store.path.parent.iterdir()) == [store.path]
-
-
-def test_a_place_below_a_file_is_unavailable(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    store = CsvStore(tmp_path / "file" / "folder" / "output.csv")
-    with pytest.raises(UnavailableError):
-        store.replace(lambda sink: sink.write(b"new"))
-
-
-def test_a_symbolic_link_is_not_replaced(store: CsvStore, tmp_path: Path) -> None:
-    (tmp_path / "elsewhere.csv").write_bytes(b"old")
-    store.path.symlink_to("elsewhere.csv")
-    with pytest.raises(ProtectedError):
-        store.replace(lambda sink: sink.write(b"new"))
-    assert store.path.read_bytes() == b"old"
 
 
 def test_the_normalised_copy_lies_beside_the_file(store: CsvStore) -> None:
@@ -235,3 +198,115 @@ def test_a_file_swapped_in_while_rewriting_is_left_alone(
     with pytest.raises(ProtectedError, match="changed meanwhile"):
         store.rewrite_rows(meant, [1], None)
     assert store.path.read_bytes() == HEAD + b"9,z,\n"
+
+
+# Held
+
+
+def test_whoever_holds_it_holds_it_alone(store: CsvStore) -> None:
+    other = CsvStore(store.path, timeout=0.01)
+    with holding(store, HEAD).held():
+        with pytest.raises(UnavailableError) as caught, other.held():
+            pass
+        assert caught.value.code == "locked"
+    with other.held():
+        pass
+
+
+def test_whoever_only_looks_does_not_wait_for_ever(store: CsvStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_store, "PATIENCE", 0.01)
+    with holding(store, HEAD).held() as csv:
+        csv.keep(State(Phase.DUAL_WRITE, 3))
+        with store.still() as still:
+            assert still.state() == State(Phase.DUAL_WRITE, 3)
+
+
+def test_several_may_look_while_nobody_writes(store: CsvStore) -> None:
+    other = CsvStore(store.path, timeout=0.01)
+    with holding(store, HEAD).held():
+        pass
+    with store.still() as one, other.still() as another:
+        assert one.state() == another.state() is None
+        with pytest.raises(UnavailableError), other.held():
+            pass
+
+
+def test_looking_leaves_nothing_behind(store: CsvStore) -> None:
+    with holding(store, HEAD + b"1,a,\n").still() as csv:
+        assert csv.waiting().all == 0
+    assert list(store.path.parent.iterdir()) == [store.path]
+
+
+def test_the_phase_is_read_without_waiting(store: CsvStore) -> None:
+    assert store.state() is None
+    with holding(store, HEAD).held() as csv:
+        csv.keep(State(Phase.DUAL_WRITE, 3))
+        assert CsvStore(store.path, timeout=0.01).state() == State(Phase.DUAL_WRITE, 3)
+
+
+def test_it_says_whether_it_has_taken_in_writes(store: CsvStore) -> None:
+    said = [store.takes_in]
+    with holding(store, HEAD + b"1,a,\n").held() as csv:
+        csv.refresh(None)
+        csv.write([("me", [Write("1", {"name": "b"})])], 1, Kind.FALLBACK)
+        said.append(store.takes_in)
+        csv.close(1)
+    assert [*said, store.takes_in] == [False, True, False]
+
+
+def test_a_pinned_file_stays_whatever_takes_its_place(store: CsvStore) -> None:
+    other = store.path.with_name("other.csv")
+    other.write_bytes(HEAD + b"2,b,\n")
+    with holding(store, HEAD + b"1,a,\n").pinned() as pinned:
+        other.replace(store.path)
+        assert list(pinned.people(lambda _: False)) == [{"row_id": "1", "name": "a", "email": ""}]
+        assert pinned.sha256() != store.sha256()
+    assert not pinned.exists()
+    assert list(store.people(lambda _: False)) == [{"row_id": "2", "name": "b", "email": ""}]
+
+
+def test_a_pin_is_gone_when_reading_fails(store: CsvStore) -> None:
+    with pytest.raises(RuntimeError), holding(store, HEAD).pinned():
+        raise RuntimeError
+    assert list(store.state_dir.glob("pin-*")) == []
+
+
+def test_a_missing_file_is_not_pinned(store: CsvStore) -> None:
+    with pytest.raises(UnavailableError) as caught, store.pinned():
+        pass
+    assert caught.value.code == "csv_missing"
+
+
+def test_every_person_is_given_once_with_the_first_row_that_can_be_loaded(store: CsvStore) -> None:
+    rejected = b"2," + b"x" * 10_000 + b",\n"
+    content = HEAD + b"1,a,\n" + rejected + b"2,b,\n1,a,\n1,other,\n3,c,\n"
+    found = holding(store, content).people(lambda row_id: row_id in "12")
+    assert [(row["row_id"], row["name"]) for row in found] == [("1", "a"), ("2", "b"), ("3", "c")]
+
+
+def test_what_killed_programs_left_is_taken_away(store: CsvStore) -> None:
+    holding(store, HEAD + b"1,a,\n")
+    left = store.path.with_name(".output.csv.0123456789abcdef.tmp")
+    others = store.path.with_name(".other.csv.0123456789abcdef.tmp")
+    old, young = store.state_dir / "pin-old", store.state_dir / "pin-young"
+    waiting = store.state_dir / "intake" / "1.tmp"
+    waiting.parent.mkdir(parents=True)
+    for path in (left, others, old, young, waiting):
+        path.touch()
+    clock = time.time()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "time", lambda: clock + 23 * 3600)
+        with store.held() as csv:
+            csv.refresh(None)
+        assert [path.exists() for path in (left, others, old, young, waiting)] == [
+            False,
+            True,
+            True,
+            True,
+            True,
+        ]
+        patch.setattr(time, "time", lambda: clock + 25 * 3600)
+        os.utime(young)
+        with CsvStore(store.path).held() as csv:
+            csv.refresh(None)
+    assert [path.exists() for path in (others, old, young, waiting)] == [True, False, False, False]

@@ -66,6 +66,10 @@ class EmbeddedServer:
         """Where cluster and log lie; outside the state folder once root has made them."""
         return self._cluster().folder
 
+    def exists(self) -> bool:
+        """Whether there is a cluster, running or not."""
+        return self._state.exists() and self.folder.exists()
+
     def dsn(self, database: str) -> str:
         """The URL of a database on the running server, for libpq and SQLAlchemy."""
         return self._cluster().url(database)

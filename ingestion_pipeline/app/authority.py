@@ -1,0 +1,109 @@
+"""Who leads: the phase in force, by the ledger or by PostgreSQL, and whether PostgreSQL can be reached."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from ingestion_pipeline.domain.errors import PipelineError, ProtectedError, UnavailableError
+from ingestion_pipeline.domain.phase import Phase, Side
+from ingestion_pipeline.domain.reports import State
+from ingestion_pipeline.stores.disk.csv_store import CsvStore
+from ingestion_pipeline.stores.disk.locked_csv import LockedCsv
+from ingestion_pipeline.stores.postgres.tables import PostgresTables
+
+LEFT_ALONE = 1.0
+"""Seconds in which PostgreSQL is not tried again after it was found away."""
+
+SLOW = 3.0
+TIMES_AS_LONG = 5.0
+"""Where finding out took more than SLOW seconds, it is left alone for so many times as long."""
+
+
+class Authority:
+    """Asks the ledger beside the CSV first, which needs no server, and PostgreSQL where the ledger is silent.
+
+    Args:
+        csv: The CSV.
+        tables: Gives PostgreSQL's tables.
+        begin: Begins on a fresh site, given what the ledger says; gives what PostgreSQL says.
+        has_database: Whether there is, or may be, a database at all.
+    """
+
+    def __init__(
+        self,
+        csv: CsvStore,
+        tables: Callable[[], PostgresTables],
+        begin: Callable[[State | None], State],
+        has_database: Callable[[], bool],
+    ) -> None:
+        self._csv = csv
+        self._tables = tables
+        self._begin = begin
+        self._has_database = has_database
+        self._away_until = 0.0
+
+    def in_force(self, *, again: bool = False) -> State:
+        """The phase in force.
+
+        Args:
+            again: Ask PostgreSQL too, as after it refused the ledger's.
+
+        Raises:
+            UnavailableError: The ledger does not say, and PostgreSQL is away.
+        """
+        state = None if again else self._csv.state()
+        if state is not None:
+            return state
+        with self._csv.held() as held:
+            return self.agreed(held, ask=again)
+
+    def agreed(self, held: LockedCsv, *, ask: bool = True) -> State:
+        """The phase in force, once ledger and PostgreSQL say the same.
+
+        Args:
+            held: The CSV, locked.
+            ask: Whether to ask PostgreSQL although the ledger says.
+
+        Raises:
+            ProtectedError: They contradict each other.
+        """
+        known = held.state()
+        if known is not None and not ask:
+            return known
+        found = self._begin(known) if self._has_database() else known or State(Phase.ORIGINAL, 1)
+        if known is not None and found.epoch < known.epoch:
+            raise ProtectedError(
+                f"the ledger beside the CSV is in epoch {known.epoch}, PostgreSQL in {found.epoch}",
+                code="epochs_contradict",
+                hint="Is this the right database, or an old copy of it? Name the right one.",
+            )
+        held.keep(found)
+        return found
+
+    @contextmanager
+    def reached(self) -> Iterator[PostgresTables]:
+        """PostgreSQL's tables; found away, it is left alone for a moment.
+
+        Raises:
+            UnavailableError: It is away, or was a moment ago.
+        """
+        if time.monotonic() < self._away_until:
+            raise UnavailableError(
+                "PostgreSQL cannot be used: it was away a moment ago",
+                code="postgres_unavailable",
+                hint="`ingest doctor` says what is reachable and what is not.",
+            )
+        began = time.monotonic()
+        try:
+            yield self._tables()
+        except PipelineError as error:
+            if error.code == "postgres_unavailable":
+                took = time.monotonic() - began
+                alone = LEFT_ALONE if took < SLOW else TIMES_AS_LONG * took
+                self._away_until = time.monotonic() + alone
+            raise
+
+
+def leads(state: State | None) -> Side:
+    """The side that leads; the CSV on a site that has not begun."""
+    return Side.CSV if state is None else state.phase.authority

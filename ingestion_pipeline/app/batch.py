@@ -1,0 +1,38 @@
+"""Batches: several writes that are made durable together."""
+
+from collections.abc import Callable, Mapping, Sequence
+from uuid import UUID
+
+from ingestion_pipeline.domain.cells import Value
+from ingestion_pipeline.domain.receipt import Answered, Write, WriteReceipt, checked
+
+WriteAll = Callable[[Sequence[Write]], Answered]
+
+
+class Batch:
+    """Writes that are collected, and written when the block ends without an error.
+
+    Attributes:
+        receipts: In the order of the writes, once they are durable.
+    """
+
+    def __init__(self, write_all: WriteAll) -> None:
+        self._write_all = write_all
+        self._writes: list[Write] = []
+        self.receipts: tuple[WriteReceipt, ...] = ()
+
+    def write(self, row_id: str, cells: Mapping[str, Value], *, write_id: UUID | str | None = None) -> None:
+        """Add a write; see `Pipeline.write`.
+
+        Raises:
+            InputRefusedError: A cell does not fit its column; the batch is as it was.
+        """
+        self._writes.append(checked(row_id, cells, write_id))
+
+    def finish(self) -> None:
+        """Write what was collected."""
+        if self._writes:
+            answered = self._write_all(self._writes)
+            self.receipts = answered.receipts
+            if answered.error is not None:
+                raise answered.error

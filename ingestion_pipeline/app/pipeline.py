@@ -1,0 +1,348 @@
+"""One site: the verbs, with the places they work on."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cache
+from getpass import getuser
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+from uuid import UUID
+
+from ingestion_pipeline.app.authority import Authority
+from ingestion_pipeline.app.batch import Batch
+from ingestion_pipeline.app.places import Places
+from ingestion_pipeline.app.reading import Reading
+from ingestion_pipeline.app.writing import Writing
+from ingestion_pipeline.domain.brake import Brakes
+from ingestion_pipeline.domain.cells import Value
+from ingestion_pipeline.domain.change import Change
+from ingestion_pipeline.domain.dialect import Dialect
+from ingestion_pipeline.domain.errors import ProtectedError
+from ingestion_pipeline.domain.phase import Side
+from ingestion_pipeline.domain.ports import Progress, Sink, Step
+from ingestion_pipeline.domain.quarantine import Decision, Entry
+from ingestion_pipeline.domain.receipt import Write, WriteReceipt, checked
+from ingestion_pipeline.domain.reports import CompareReport, State, SyncReport
+from ingestion_pipeline.domain.version import Version
+from ingestion_pipeline.operations.compare import FIRST, compare
+from ingestion_pipeline.operations.export import ExportReport, export
+from ingestion_pipeline.operations.inspect import InspectReport, inspect
+from ingestion_pipeline.operations.quarantine import Decided, decide
+from ingestion_pipeline.operations.settle import SettleReport
+from ingestion_pipeline.operations.status import StatusReport, status
+from ingestion_pipeline.operations.sync import sync
+from ingestion_pipeline.settings import Settings, load_settings
+from ingestion_pipeline.stores.atomic import Written, draft, refuse_unless_file
+from ingestion_pipeline.stores.bucket.folder import VersionFolder
+from ingestion_pipeline.stores.disk.csv_store import CsvStore
+from ingestion_pipeline.stores.postgres import schema
+from ingestion_pipeline.stores.postgres.embedded import EmbeddedServer
+from ingestion_pipeline.stores.postgres.pool import Pool
+from ingestion_pipeline.stores.postgres.tables import PostgresTables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GROUP = 500
+"""People made durable together where many are written."""
+
+
+class Pipeline:
+    """The verbs, with the places they work on filled in. Made by `open_pipeline`.
+
+    PostgreSQL is reached, and the embedded server started, when a verb first needs it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._places = Places(settings)
+        self.csv = self._places.csv
+        self._authority = Authority(
+            self.csv, lambda: self.tables, self._places.begin, self._places.has_database
+        )
+        self._writing = Writing(self.csv, self._authority, settings, who())
+        fallback = settings.database.fallback_to_csv
+        self._reading = Reading(
+            self.csv, self._authority, self._brakes(), self._writing.settle_first, fallback=fallback
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._writing.close()
+        finally:
+            self._places.close()
+
+    @property
+    def versions(self) -> VersionFolder:
+        """Where versions are published."""
+        return self._places.versions
+
+    @property
+    def pool(self) -> Pool:
+        """Connections to the database."""
+        return self._places.pool
+
+    @property
+    def tables(self) -> PostgresTables:
+        """The three tables."""
+        return self._places.tables
+
+    def embedded(self) -> EmbeddedServer:
+        """The embedded server; an error where the configuration names another."""
+        return self._places.embedded()
+
+    def begin(self) -> State:
+        """The phase in force; a fresh site gets its tables and begins in the one its settings ask for.
+
+        Raises:
+            ProtectedError: There are tables of these names that are not this pipeline's, or the ledger
+                beside the CSV contradicts them.
+        """
+        with self.csv.held() as held:
+            return self._authority.agreed(held)
+
+    def in_force(self) -> State:
+        """The phase in force, as the ledger beside the CSV says."""
+        return self._authority.in_force()
+
+    def write(
+        self, row_id: str, cells: Mapping[str, Value], *, write_id: UUID | str | None = None
+    ) -> WriteReceipt:
+        """Write some of a person's cells, in whichever side leads; the others are not touched.
+
+        Safe to call from many threads and processes at once.
+
+        Args:
+            row_id: The person. Where there is none, the write must carry name, email and type.
+            cells: By column, the new text, or a value that is rendered as the contract says.
+            write_id: A UUID of your own for a write that may be tried again: it is made once.
+
+        Returns:
+            A receipt. The write is durable when this returns, not before.
+
+        Raises:
+            InputRefusedError: A cell does not fit its column, or there is no such person; nothing changed.
+            UnavailableError: The side that leads is away; nothing changed, unless its code is
+                `outcome_unknown`: then write again with the write_id that its hint names.
+            ProtectedError: The journal is damaged, or a brake stopped what somebody else did to the CSV.
+        """
+        answered = self._writing.all([checked(row_id, cells, write_id)])
+        if answered.error is not None:
+            raise answered.error
+        return answered.receipts[0]
+
+    @contextmanager
+    def batch(self) -> Iterator[Batch]:
+        """Collect writes, and make them durable together when the block ends without an error.
+
+        Each person is written whole or not at all, in order. Where one is refused, those before it are
+        written, those after it are not, and its error is raised.
+
+        Raises:
+            PipelineError: As `write`.
+        """
+        batch = Batch(self._writing.all)
+        yield batch
+        batch.finish()
+
+    def write_each(self, writes: Iterable[Write], *, group: int = GROUP) -> Iterator[WriteReceipt]:
+        """Write any number of people in groups, each durable together; gives their receipts as they are.
+
+        Where the source of the writes raises a PipelineError, those before it are written first.
+
+        Args:
+            writes: Made by `checked`; taken only as far as they are needed.
+            group: People made durable together.
+
+        Raises:
+            PipelineError: As `write`; the receipts given before stand.
+        """
+        return self._writing.each(writes, group)
+
+    def settle(self, *, accept_loss: bool = False) -> SettleReport:
+        """Bring the follower level, and finish whatever was interrupted; see `operations.settle`.
+
+        Args:
+            accept_loss: Let rows be gone from a CSV that somebody else rewrote.
+        """
+        return self._writing.settle(accept_loss=accept_loss)
+
+    def read(self, row_id: str) -> dict[str, str] | None:
+        """A person's cells as text by column, from the side that leads; None when there is no such person.
+
+        The columns are the CSV's while it leads, and all of the contract's while PostgreSQL does.
+        """
+        return self._reading.person(row_id)
+
+    def rows(self) -> Iterator[dict[str, str]]:
+        """Every person's cells as text by column, in the file's order, in one state and constant memory."""
+        return self._reading.rows()
+
+    def frame(self, columns: Sequence[str] | None = None) -> "pd.DataFrame":
+        """Every person as a pandas DataFrame of text, in the file's order; empty cells are ''.
+
+        Args:
+            columns: Those wanted; all by default.
+        """
+        return self._reading.frame(columns)
+
+    def history(self, row_id: str) -> list[Change]:
+        """Every change of a person, the oldest first.
+
+        PostgreSQL keeps them all; in phase original the journal keeps the last ones.
+        """
+        return self._reading.history(row_id)
+
+    def _brakes(self) -> Brakes:
+        return Brakes(self.settings.brakes.rows, self.settings.brakes.percent)
+
+    def csv_is_ours(self) -> bool:
+        """Whether the CSV is the one this package wrote last; read only where its size or time is another."""
+        with self.csv.still() as still:
+            return still.looks_ours()
+
+    def inspect(self) -> InspectReport:
+        """Read the CSV through the gate; see `operations.inspect`."""
+        return inspect(self.csv)
+
+    def status(self) -> StatusReport:
+        """Where the site stands."""
+        return status(self.csv, lambda: self.tables, wanted=self.settings.wanted_phase)
+
+    def sync(
+        self,
+        *,
+        csv: CsvStore | None = None,
+        accept_loss: bool = False,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+        step: Step = lambda _name: None,
+    ) -> SyncReport:
+        """Make the follower equal to the authority, or to a normalised copy; see `operations.sync`."""
+        schema.ensure(self.pool)
+        with self.csv.held() as held:
+            return sync(
+                csv or self.csv,
+                held,
+                self.tables,
+                wanted=self.settings.wanted_phase,
+                brakes=None if accept_loss else self._brakes(),
+                dry_run=dry_run,
+                progress=progress,
+                step=step,
+            )
+
+    def compare(
+        self, *, limit: int = FIRST, run_id: str | None = None, progress: Progress | None = None
+    ) -> CompareReport:
+        """Prove that the two sides are equal, or say where they are not; see `operations.compare`."""
+        return compare(
+            self.csv,
+            self.tables,
+            brakes=self._brakes(),
+            limit=limit,
+            run_id=run_id,
+            progress=progress,
+        )
+
+    def render(self, sink: Sink) -> tuple[int, Dialect]:
+        """Write the CSV that PostgreSQL holds; gives its rows and how it is spelled."""
+        return self.tables.render(sink)
+
+    def render_to(self, target: Path) -> tuple[int, Written]:
+        """Put the CSV that PostgreSQL holds in a file's place; gives its rows and what lies there."""
+        refuse_unless_file(target)
+        if target.resolve() != self.csv.path.resolve():
+            return self._rendered(target)
+        with self.csv.held() as held:
+            self._refuse_overwriting()
+            rendered = self._rendered(target)
+            held.adopt()
+            return rendered
+
+    def _rendered(self, target: Path) -> tuple[int, Written]:
+        with draft(target) as new:
+            rows, _ = self.tables.render(new)
+            return rows, new.replace()
+
+    def _refuse_overwriting(self) -> None:
+        state = self.tables.state()
+        if state is None or state.phase.authority is Side.CSV:
+            raise ProtectedError(
+                "this is the CSV that leads; rendering must not overwrite it",
+                code="not_the_authority",
+                hint="Render to another file.",
+            )
+
+    def export(self, *, run_id: str | None = None) -> ExportReport:
+        """Publish a version, if the newest is not the same already; see `operations.export`."""
+        schema.ensure(self.pool)
+        return export(
+            self.csv,
+            self.tables,
+            self.versions,
+            wanted=self.settings.wanted_phase,
+            now=lambda: datetime.now(UTC),
+            run_id=run_id,
+        )
+
+    def listing(self) -> Iterator[Version]:
+        """All versions, the newest first."""
+        return self.versions.listing()
+
+    def quarantine(self, *, decided: bool = False) -> list[Entry]:
+        """The quarantine's entries, with or without those decided."""
+        return self.tables.quarantine(decided=decided)
+
+    def decide(self, number: int, decision: Decision, text: dict[str, str]) -> Decided:
+        """Carry out a decision on a quarantine entry; see `operations.quarantine`."""
+        return decide(
+            self.csv,
+            self.tables,
+            number,
+            decision,
+            text=text,
+            by=who(),
+            write=self.write,
+            brakes=self._brakes(),
+        )
+
+
+@cache
+def who() -> str:
+    """Who runs this, for history."""
+    try:
+        return getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return f"uid {os.getuid()}"
+
+
+@contextmanager
+def open_pipeline(config: Path | str | Settings | None = None) -> Iterator[Pipeline]:
+    """A pipeline for one site, closed at the end; what is pending is settled first, if it can be.
+
+    >>> with open_pipeline("config/config.yaml") as pipeline:
+    ...     receipt = pipeline.write("515", {"processed": True, "youtube_status": "completed"})
+    ...     person = pipeline.read("515")
+    >>> receipt.durable_in.value, receipt.created
+    ('csv', False)
+    >>> person["processed"], person["youtube_status"]
+    ('yes', 'completed')
+
+    Args:
+        config: The settings, or the file to read them from; see `load_settings`.
+
+    Raises:
+        SettingsError: The configuration cannot be used.
+    """
+    settings = config if isinstance(config, Settings) else load_settings(config)
+    with Pipeline(settings) as pipeline:
+        yield pipeline

@@ -1,0 +1,110 @@
+"""Writing people in the side that leads, and settling the other."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from itertools import islice
+
+from ingestion_pipeline.app.authority import Authority
+from ingestion_pipeline.app.backup import Backup
+from ingestion_pipeline.app.settler import Settler
+from ingestion_pipeline.domain.brake import Brakes
+from ingestion_pipeline.domain.errors import PipelineError
+from ingestion_pipeline.domain.phase import Phase, Side
+from ingestion_pipeline.domain.receipt import Answered, Write, WriteReceipt
+from ingestion_pipeline.domain.reports import State
+from ingestion_pipeline.operations.settle import SettleReport, settle
+from ingestion_pipeline.operations.write import write
+from ingestion_pipeline.settings import Settings
+from ingestion_pipeline.stores.disk.csv_store import CsvStore
+from ingestion_pipeline.stores.postgres.tables import PostgresTables
+
+
+class Writing:
+    """Writes people, and settles.
+
+    Args:
+        csv: The CSV.
+        authority: Who leads.
+        settings: The site's.
+        by: Who writes.
+    """
+
+    def __init__(self, csv: CsvStore, authority: Authority, settings: Settings, by: str) -> None:
+        self._csv = csv
+        self._authority = authority
+        self._settings = settings
+        self._by = by
+        self._brakes = Brakes(settings.brakes.rows, settings.brakes.percent)
+        self._backup = Backup(csv, settings.csv_backup)
+        self._settler = Settler(self.settle)
+
+    def close(self) -> None:
+        """Settle what is pending in the background, and end."""
+        self._settler.close()
+
+    def all(self, writes: Sequence[Write]) -> Answered:
+        """Write people together, in order, up to the first that is refused."""
+        if self.in_force().phase.authority is Side.CSV:
+            self._backup.before_write()
+        return write(
+            self,
+            self._csv.submit,
+            writes,
+            self._by,
+            brakes=self._brakes,
+            fallback=self._settings.database.fallback_to_csv,
+        )
+
+    def each(self, writes: Iterable[Write], group: int) -> Iterator[WriteReceipt]:
+        """Write any number of people, so many together; gives their receipts as they are."""
+        for taken, refusal in _groups(writes, group):
+            answered = self.all(taken) if taken else Answered()
+            yield from answered.receipts
+            error = answered.error or refusal
+            if error is not None:
+                raise error
+
+    def settle(self, *, accept_loss: bool = False) -> SettleReport:
+        """Bring the follower level, and finish whatever was interrupted."""
+        state = self.in_force()
+        with ExitStack() as stack:
+            tables = None
+            if state.phase is not Phase.ORIGINAL:
+                tables = stack.enter_context(self.reached())
+            return settle(
+                self._csv,
+                tables,
+                state=state,
+                brakes=None if accept_loss else self._brakes,
+                aside=str(self._settings.csv_backup.backup_dir),
+            )
+
+    def in_force(self, *, again: bool = False) -> State:
+        """The phase in force; again to ask PostgreSQL rather than the ledger."""
+        return self._authority.in_force(again=again)
+
+    def reached(self) -> AbstractContextManager[PostgresTables]:
+        """PostgreSQL's tables, unless it was away a moment ago."""
+        return self._authority.reached()
+
+    def settle_soon(self) -> None:
+        """Bring the CSV level in the background."""
+        self._settler.soon()
+
+    def settle_first(self) -> None:
+        """Bring PostgreSQL what the CSV took in for it, if it took in anything."""
+        if self._csv.takes_in:
+            self.settle()
+
+
+def _groups(writes: Iterable[Write], size: int) -> Iterator[tuple[list[Write], PipelineError | None]]:
+    rest, refusal = iter(writes), None
+    while refusal is None:
+        taken: list[Write] = []
+        try:
+            taken.extend(islice(rest, size))
+        except PipelineError as error:
+            refusal = error
+        if not taken and refusal is None:
+            return
+        yield taken, refusal

@@ -1,0 +1,71 @@
+"""Copies of the CSV on this machine, the newest few."""
+
+import re
+import time
+import zlib
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from ingestion_pipeline.domain.ports import Sink
+from ingestion_pipeline.stores.atomic import draft, make_folder
+
+_CHUNK = 1024 * 1024
+_QUICK = 1
+_GZIP = 31
+_COPY = re.compile(r"_\d{8}T\d{12}Z(\.\w+)*$", re.ASCII)
+"""How the names of copies end; nothing else in their folder is ever dropped."""
+
+
+class Backups:
+    """A folder of copies, named by the time they were made.
+
+    Args:
+        folder: Where they lie.
+        most: How many are kept; 0 for all.
+        compress: Whether they are gzipped.
+    """
+
+    def __init__(self, folder: Path, most: int, *, compress: bool) -> None:
+        self.folder = folder
+        self._most = most
+        self._compress = compress
+
+    def is_recent(self, seconds: float) -> bool:
+        """Whether the newest copy is not older than this."""
+        with suppress(OSError, IndexError):
+            return time.time() - self._all()[-1].stat().st_mtime < seconds
+        return False
+
+    def copy(self, source: Path, named: Path) -> Path:
+        """Copy a file under another's name and the time; drops the oldest beyond the most.
+
+        Raises:
+            UnavailableError: The copy cannot be written.
+        """
+        make_folder(self.folder)
+        suffix = f"{named.suffix}.gz" if self._compress else named.suffix
+        target = self.folder / f"{named.stem}_{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}{suffix}"
+        with source.open("rb") as file, draft(target) as new:
+            if self._compress:
+                _compress(file, new)
+            else:
+                while chunk := file.read(_CHUNK):
+                    new.write(chunk)
+            new.create()
+        for old in self._all()[: -self._most] if self._most else []:
+            old.unlink(missing_ok=True)
+        return target
+
+    def _all(self) -> list[Path]:
+        return sorted(
+            path for path in self.folder.iterdir() if _COPY.search(path.name) and "_foreign_" not in path.name
+        )
+
+
+def _compress(source: BinaryIO, sink: Sink) -> None:
+    packer = zlib.compressobj(_QUICK, wbits=_GZIP)
+    while chunk := source.read(_CHUNK):
+        sink.write(packer.compress(chunk))
+    sink.write(packer.flush())

@@ -1,0 +1,323 @@
+"""The CSV while its lock is held: read by row, written, and brought together with what others made of it."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ingestion_pipeline.domain.brake import Brakes
+from ingestion_pipeline.domain.change import Change
+from ingestion_pipeline.domain.journal import Kind, Record
+from ingestion_pipeline.domain.pending import Pending
+from ingestion_pipeline.domain.ports import Sink
+from ingestion_pipeline.domain.receipt import Write
+from ingestion_pipeline.domain.reports import Merged, State
+from ingestion_pipeline.stores.atomic import digest, draft
+from ingestion_pipeline.stores.disk import foreign as others
+from ingestion_pipeline.stores.disk.csv_reading import CsvReading
+from ingestion_pipeline.stores.disk.group import Group, Outcome
+from ingestion_pipeline.stores.disk.journal_log import JournalLog
+from ingestion_pipeline.stores.disk.ledger import Ledger
+from ingestion_pipeline.stores.disk.row_file import RowFile
+from ingestion_pipeline.stores.disk.row_index import RowIndex
+from ingestion_pipeline.stores.disk.splicing import Splice, line
+
+LEFT_FOR = 24 * 3600.0
+"""Seconds after which nobody uses a pinned file, or a request without a name, any more."""
+
+
+class LockedCsv:
+    """One CSV, its journal and its ledger. Made by `CsvStore`, and used under the exclusive lock only.
+
+    Args:
+        path: The CSV.
+        state: The folder of its journal, index and ledger.
+    """
+
+    def __init__(self, path: Path, state: Path) -> None:
+        self.path = path
+        self.journal = JournalLog(state / "journal")
+        self._rows = RowFile(path, state / "index", self.journal)
+        self._ledger = Ledger(state / "ledger.json")
+        self._waiting = state / "fallback"
+        self._merged = state / "merged.json"
+        self._state = state
+        self._swept = False
+
+    def state(self) -> State | None:
+        """The phase in force, by the ledger."""
+        return self._ledger.read()
+
+    def keep(self, state: State) -> None:
+        """Keep the phase in force."""
+        if self._ledger.read() != state:
+            self._ledger.keep(state)
+
+    def refresh(self, brakes: Brakes | None) -> Merged | None:
+        """Finish what was interrupted, and merge what somebody else made of the file.
+
+        Args:
+            brakes: How many rows may be gone from the file; None for any number.
+
+        Returns:
+            What was merged, if anything was.
+
+        Raises:
+            InputRefusedError: The file does not keep the contract any more.
+            ProtectedError: The journal is damaged, or rows are gone beyond the brake.
+        """
+        known = self._known()
+        if known is not None and self._rows.is_current(known):
+            self._rows.take(known)
+            return None
+        return self._reconcile(known, brakes)
+
+    def is_ours(self) -> bool:
+        """Whether the file is the one this package wrote last; finishes what was interrupted."""
+        if not self.path.is_file():
+            return False
+        known = self._known()
+        if known is not None and self._rows.is_current(known):
+            self._rows.take(known)
+            return True
+        sha256 = digest(self.path).sha256
+        if sha256 != self.journal.file and (known is None or sha256 != known.sha256):
+            return False
+        self._reconcile(known, None)
+        return True
+
+    def looks_ours(self) -> bool:
+        """As `is_ours`, but only to look at: what was interrupted stays so, whoever holds the lock."""
+        self.journal.catch_up()
+        known = self._rows.saved() if self.path.is_file() else None
+        if known is None or self._rows.is_current(known):
+            return known is not None
+        return digest(self.path).sha256 in (known.sha256, self.journal.file)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The file's columns, in its order."""
+        return self._rows.columns
+
+    @property
+    def file(self) -> tuple[str, int, int]:
+        """The file's sha256, bytes and rows."""
+        index = self._rows.index
+        return index.sha256, index.identity.size, len(index.hashes)
+
+    @property
+    def index(self) -> RowIndex:
+        """The index of the file; there once `refresh` was called."""
+        return self._rows.index
+
+    def read_all(self, row_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Several persons' cells by column; those who are not there are left out."""
+        return self._rows.people(row_ids)
+
+    def repeated(self) -> Callable[[str], bool]:
+        """Whether a row_id may stand in several rows."""
+        return self._rows.repeated()
+
+    def reading(self) -> CsvReading:
+        """One pass over the file, through the gate."""
+        return CsvReading(self.path)
+
+    def write(
+        self, groups: Sequence[tuple[str, Sequence[Write]]], epoch: int, kind: Kind = Kind.WRITE
+    ) -> list[list[Outcome]]:
+        """Write cells, all groups in one replacement of the file.
+
+        Args:
+            groups: Who writes, and what; within a group, nothing is written after a refusal.
+            epoch: The epoch in force.
+            kind: WRITE or FALLBACK.
+
+        Returns:
+            Per group, what came of each write that was tried.
+
+        Raises:
+            UnavailableError: The disk refuses; nothing was written.
+            ProtectedError: The file was changed at this very moment.
+        """
+        with self._rows.opened() as file:
+            group = Group(self._rows, file, self.journal, epoch, kind)
+            outcomes = [group.take(by, writes) for by, writes in groups]
+            if group.records and kind is Kind.FALLBACK:
+                self._note_waiting()
+            records = self._rows.replace(file, group.splice(), group.records) if group.records else []
+        return [
+            [outcome if number is None else records[number] for outcome, number in several]
+            for several in outcomes
+        ]
+
+    def put(self, lines: Mapping[str, Sequence[str] | None], on_top: Sequence[str]) -> None:
+        """Make rows what PostgreSQL says they are, while it leads.
+
+        Args:
+            lines: By row_id, the cells in the file's order; None where the person is gone.
+            on_top: The row_ids that are new, in the file's order.
+        """
+        dialect = self._rows.index.dialect
+        raw = {row_id: None if cells is None else line(cells, dialect) for row_id, cells in lines.items()}
+        splice = Splice(on_top=[(row_id, new) for row_id in on_top if (new := raw[row_id]) is not None])
+        with self._rows.opened() as file:
+            for row_id, new in raw.items():
+                person = self._rows.person(file, row_id)
+                if person is not None:
+                    splice.replaced |= dict.fromkeys(person.places, new)
+            if splice:
+                self._rows.replace(file, splice)
+
+    def render(self, write: Callable[[Sink], object], *, foreign: str | None = None) -> Merged | None:
+        """Replace the whole file by what is written, unless it is the same.
+
+        Args:
+            write: Writes the file.
+            foreign: Where to keep the file that is there, if it is another one.
+
+        Returns:
+            What became of the other file, if there was one.
+        """
+        self.journal.catch_up()
+        with draft(self.path) as new:
+            write(new)
+            before = self._rows.identity() if self.path.is_file() else None
+            found = None if before is None else digest(self.path).sha256
+            aside = None
+            if found not in (None, new.sha256) and foreign is not None:
+                aside = others.keep_aside(self.path, Path(foreign))
+            if found != new.sha256:
+                self.journal.announce(new.sha256)
+                new.replace(replaced=self._rows.check_was(before))
+        self.adopt()
+        return None if aside is None else self._note_merged(Merged(at=others.now(), aside=str(aside)))
+
+    def adopt(self) -> None:
+        """Take the file as it lies there for the one that was written last."""
+        self.journal.catch_up()
+        self._rows.keep(self._rows.build())
+
+    def open(self) -> list[Record]:
+        """The records that the other side has yet to get."""
+        self.journal.catch_up()
+        return list(self.journal.open)
+
+    def close(self, epoch: int, *, least: int = 0, file: str | None = None) -> None:
+        """Note that the other side holds all there is; see `JournalLog.close`."""
+        self.journal.catch_up()
+        self.journal.close(epoch, least=least, file=file)
+        # Left behind, it has somebody look once more.
+        with suppress(OSError):
+            self._waiting.unlink(missing_ok=True)
+
+    def last_sequence(self) -> int:
+        """The number of the journal's last record; 1 where there is none."""
+        self.journal.catch_up()
+        return max(1, self.journal.last)
+
+    def is_used(self) -> bool:
+        """Whether anybody has written through the journal."""
+        self.journal.catch_up()
+        return bool(self.journal.written_last) or self._rows.is_indexed()
+
+    def merged(self) -> Merged | None:
+        """What somebody else's last change of the file came to."""
+        try:
+            return Merged(**json.loads(self._merged.read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def waiting(self) -> Pending:
+        """What the other side has yet to get, by the journal."""
+        self.journal.catch_up()
+        records = self.journal.open
+        fallback = sum(record.kind is Kind.FALLBACK for record in records)
+        # A merged file counts as one more: how many of its rows are new to the other side is not known.
+        rows = {record.row_id for record in records if record.kind is not Kind.FALLBACK}
+        since = next((record.at for record in records if record.at), None)
+        return Pending(len(rows), 0.0 if since is None else _seconds_since(since), fallback)
+
+    def history(self, row_id: str) -> list[Change]:
+        """A person's changes that the journal still keeps, the oldest first."""
+        return [
+            Change(
+                at=datetime.fromisoformat(record.at),
+                operation="insert" if record.created else "update",
+                table="csv",
+                changed=record.cells,
+                revision=record.sequence,
+                epoch=record.epoch,
+                write_id=record.write_id,
+                actor=record.by,
+            )
+            for record in self.journal.retained()
+            if record.row_id == row_id and record.at
+        ]
+
+    def _known(self) -> RowIndex | None:
+        """The index of the file that was written last."""
+        self._sweep()
+        self.journal.catch_up()
+        saved = self._rows.saved()
+        if saved is not None and saved.sequence > self.journal.last:
+            if self.journal.exists() or self._waiting.exists():
+                raise self.journal.lacking(saved.sequence)
+            self.journal.go_on_from(saved.sequence)
+        return saved
+
+    def _reconcile(self, known: RowIndex | None, brakes: Brakes | None) -> Merged | None:
+        identity = self._rows.identity()
+        if known is not None and self._rows.has_content(known, digest(self.path).sha256):
+            # Touched, or copied to another place, with the same content.
+            self._rows.keep(replace(known, identity=identity))
+            return None
+        found = self._rows.build()
+        others.check_brake(known, found, brakes, self.path)
+        foreign = known is None or known.sha256 != found.sha256
+        first = known is None and not self.journal.written_last and self.journal.file is None
+        ours = first or found.sha256 == self.journal.file
+        if ours or (known is not None and not foreign and known.sequence == self.journal.written_last):
+            self._rows.keep(found)
+            return None
+        self._rows.take(found)
+        read_at = None if foreign or known is None else known.sequence
+        try:
+            finding = others.find(self._rows, self.journal, known, read_at=read_at)
+            others.write_again(self._rows, self.journal, finding, note=foreign)
+        except BaseException:
+            # What could not be merged now must not be taken for merged the next time.
+            self._rows.forget()
+            raise
+        return self._note_merged(finding.merged) if foreign else None
+
+    def _note_merged(self, merged: Merged) -> Merged:
+        with draft(self._merged) as new:
+            new.write(json.dumps(asdict(merged)).encode())
+            new.replace()
+        return merged
+
+    def _note_waiting(self) -> None:
+        if not self._waiting.exists():
+            with draft(self._waiting) as note:
+                note.write(b"")
+                note.replace()
+
+    def _sweep(self) -> None:
+        """Take away what killed programs have left: new files that never came into their place, and pins."""
+        if self._swept:
+            return
+        # Only who holds the lock makes files of this name, so none of them is somebody's still.
+        for left in (*self.path.parent.glob(f".{self.path.name}.*.tmp"), *self._state.glob(".*.tmp")):
+            left.unlink(missing_ok=True)
+        for left in (*self._state.glob("pin-*"), *self._state.glob("intake/*.tmp")):
+            with suppress(FileNotFoundError):
+                if time.time() - left.stat().st_ctime > LEFT_FOR:
+                    left.unlink()
+        self._swept = True
+
+
+def _seconds_since(at: str) -> float:
+    return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds())

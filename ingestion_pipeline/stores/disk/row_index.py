@@ -1,0 +1,155 @@
+"""The row index: where each row of the CSV lies, so that one can be replaced without parsing all others.
+
+It also marks which file it describes, so that a file somebody else wrote is noticed. It is made from the
+CSV and can be thrown away at any time.
+"""
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ingestion_pipeline.domain.dialect import Dialect
+from ingestion_pipeline.stores.atomic import make_folder
+from ingestion_pipeline.stores.disk.csv_reading import CsvReading
+from ingestion_pipeline.stores.disk.identity import Identity
+
+Hashes = npt.NDArray[np.uint64]
+Lengths = npt.NDArray[np.uint64]
+
+_CHECK = hashlib.sha256().digest_size
+
+
+@dataclass(frozen=True)
+class RowIndex:
+    """Where the rows of one file lie.
+
+    Attributes:
+        identity: The file that is meant.
+        sha256: Its digest.
+        sequence: The last record of the journal that is in it.
+        dialect: How it is spelled.
+        head: Bytes before its rows.
+        hashes: Of each row's row_id, in the file's order.
+        lengths: Of each row in bytes, its line end included.
+    """
+
+    identity: Identity
+    sha256: str
+    sequence: int
+    dialect: Dialect
+    head: int
+    hashes: Hashes
+    lengths: Lengths
+
+    @cached_property
+    def offsets(self) -> npt.NDArray[np.uint64]:
+        """Where each row begins; one more at the end."""
+        ends = np.uint64(self.head) + np.cumsum(self.lengths, dtype=np.uint64)
+        return np.concatenate((np.array([self.head], dtype=np.uint64), ends))
+
+    def places(self, row_id: str) -> list[int]:
+        """The rows, counted from 0, that may be this person's: to be checked against the file."""
+        return [int(place) for place in np.flatnonzero(self.hashes == hash_of(row_id))]
+
+    def marked(self, sequence: int) -> "RowIndex":
+        """The same rows, up to another record of the journal."""
+        return replace(self, sequence=sequence)
+
+    def save(self, path: Path) -> None:
+        """Put it in its place. A crash may lose it; a damaged one is noticed."""
+        kept = {
+            "identity": [self.identity.inode, self.identity.size, self.identity.modified],
+            "sha256": self.sha256,
+            "sequence": self.sequence,
+            "dialect": self.dialect.as_json(),
+            "head": self.head,
+        }
+        data = b"".join((json.dumps(kept).encode(), b"\n", self.hashes.tobytes(), self.lengths.tobytes()))
+        make_folder(path.parent)
+        # Under the lock nobody else writes it, so what a killed program left is simply written over.
+        temporary = path.with_name(f".{path.name}.tmp")
+        descriptor = os.open(
+            temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+        )
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(hashlib.sha256(data).digest() + data)
+        temporary.replace(path)
+
+
+def load(path: Path) -> RowIndex | None:
+    """The index that was saved; None where there is none, or a damaged one."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    if hashlib.sha256(data[_CHECK:]).digest() != data[:_CHECK]:
+        return None
+    end = data.index(b"\n", _CHECK)
+    kept: dict[str, Any] = json.loads(data[_CHECK:end])
+    numbers = np.frombuffer(data, dtype=np.uint64, offset=end + 1)
+    hashes, lengths = np.split(numbers, 2)
+    return RowIndex(
+        Identity(*kept["identity"]),
+        kept["sha256"],
+        kept["sequence"],
+        Dialect.from_json(kept["dialect"]),
+        kept["head"],
+        hashes,
+        lengths,
+    )
+
+
+def build(path: Path, sequence: int) -> RowIndex:
+    """The index of a file, read through the gate.
+
+    Raises:
+        InputRefusedError: The file does not keep the contract.
+        UnavailableError: It is not there, or was written to meanwhile.
+    """
+    hashes: list[int] = []
+    lengths: list[int] = []
+    with CsvReading(path) as file:
+        key = file.columns.index("row_id")
+        for block in file.blocks():
+            hashes.extend(hash_of(row[key]) for row in block.rows)
+            lengths.extend(_lengths(block.raw, len(block.rows)))
+        file.check_current()
+        return RowIndex(
+            file.identity,
+            file.sha256,
+            sequence,
+            file.dialect,
+            len(file.head),
+            np.array(hashes, dtype=np.uint64),
+            np.array(lengths, dtype=np.uint64),
+        )
+
+
+def _lengths(raw: bytes, rows: int) -> Iterator[int]:
+    lines = raw.split(b"\n")
+    sizes = [len(line) + 1 for line in lines[:-1]]
+    if lines[-1]:
+        sizes.append(len(lines[-1]))
+    if len(sizes) == rows:
+        yield from sizes
+        return
+    reader = csv.reader((line.decode() + "\n" for line in lines), strict=True)
+    done = 0
+    for _ in islice(reader, rows):
+        yield sum(sizes[done : reader.line_num])
+        done = reader.line_num
+
+
+def hash_of(row_id: str) -> int:
+    """Eight bytes of a row_id's digest."""
+    return int.from_bytes(hashlib.blake2b(row_id.encode(), digest_size=8).digest(), "big")

@@ -1,0 +1,143 @@
+"""The statements that write one person, one for each set of columns, prepared once per connection."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from psycopg2 import sql
+
+from ingestion_pipeline.domain.cells import read
+from ingestion_pipeline.domain.columns import BY_NAME, COLUMNS, Codec, Column, Table, of_table
+from ingestion_pipeline.stores.postgres import expressions, queries
+from ingestion_pipeline.stores.postgres.pool import Connection, Cursor
+
+_sql = queries.load("write")
+_FIRST = 5
+"""The number of the first cell's parameter, after row_id, write_id, revision and verbatim."""
+
+_KEY = BY_NAME["row_id"]
+
+UPDATE, INSERT = "update_person", "insert_person"
+"""The two kinds of statement."""
+
+_prepared: WeakKeyDictionary[Connection, set[str]] = WeakKeyDictionary()
+
+
+def run(
+    cursor: Cursor, kind: str, row_id: str, write_id: UUID, revision: int | None, cells: Mapping[str, str]
+) -> int | None:
+    """Write a person's cells.
+
+    Args:
+        cursor: In a transaction that carries the epoch.
+        kind: UPDATE or INSERT.
+        row_id: The person.
+        write_id: The write's own.
+        revision: The row's new revision; None for the next there is.
+        cells: The text of each column that is written.
+
+    Returns:
+        The revision; None where the person is not there, or is already.
+    """
+    columns = tuple(column for column in COLUMNS if column.name in cells)
+    name = _prepare(cursor, kind, columns)
+    verbatim, values = _values(columns, cells)
+    given = [
+        row_id,
+        str(write_id),
+        None if revision is None else str(revision),
+        json.dumps(verbatim),
+        *values,
+    ]
+    marks = sql.SQL(", ").join([sql.Placeholder()] * len(given))
+    cursor.execute(_sql.fill("execute", statement=sql.Identifier(name), values=marks), given)
+    row = cursor.fetchone()
+    return None if row is None else int(row[0])
+
+
+def _prepare(cursor: Cursor, kind: str, columns: tuple[Column, ...]) -> str:
+    name, statement = _statement(kind, columns)
+    known = _prepared.setdefault(cursor.connection, set())
+    if name not in known:
+        cursor.execute(statement)
+        known.add(name)
+    return name
+
+
+@cache
+def _statement(kind: str, columns: tuple[Column, ...]) -> tuple[str, sql.Composed]:
+    marks = {column: _mark(column, _FIRST + number) for number, column in enumerate(columns)}
+    digest = hashlib.sha256(",".join(column.name for column in columns).encode()).hexdigest()
+    name = f"{kind}_{digest[:16]}"
+    people = [column for column in columns if column.table is Table.PEOPLE]
+    children = [table for table in Table if table is not Table.PEOPLE]
+    if kind == UPDATE:
+        children = [table for table in children if any(column.table is table for column in columns)]
+    coded = [column for column in columns if not column.codec.is_text]
+    parts = [_child(table, {c: mark for c, mark in marks.items() if c.table is table}) for table in children]
+    if coded:
+        parts.append(_sql.fill("supersede_cells", coded=expressions.labels(coded)))
+    absent = [
+        column for column in of_table(Table.PEOPLE) if column.required and column not in (*people, _KEY)
+    ]
+    statement = _sql.fill(
+        kind,
+        statement=sql.Identifier(name),
+        types=sql.SQL(", ").join([sql.SQL("text")] * (_FIRST - 1 + len(columns))),
+        assignments=_assignments({c: marks[c] for c in people}, coded),
+        columns=expressions.each(", {name}", (*people, *absent), separator=""),
+        values=sql.SQL("").join(
+            [*(sql.SQL(", ") + marks[c] for c in people), *(sql.SQL(", ''") for _ in absent)]
+        ),
+        children=sql.SQL("").join(parts),
+    )
+    return name, statement
+
+
+def _mark(column: Column, number: int) -> sql.Composable:
+    mark = sql.SQL(f"${number}")  # a number of ours, no data
+    return mark if column.codec.is_text else mark + sql.SQL(f"::{column.sql_type}")
+
+
+def _assignments(marks: Mapping[Column, sql.Composable], coded: Sequence[Column]) -> sql.Composed:
+    parts = [sql.SQL("{} = {},").format(expressions.name(column), mark) for column, mark in marks.items()]
+    if coded:
+        kept = sql.SQL("verbatim = nullif((coalesce(verbatim, '{{}}') - {}) || $4::jsonb, '{{}}'),")
+        parts.append(kept.format(expressions.labels(coded)))
+    return sql.SQL(" ").join(parts)
+
+
+def _child(table: Table, marks: Mapping[Column, sql.Composable]) -> sql.Composed:
+    return _sql.fill(
+        "upsert_child",
+        table=sql.Identifier(table),
+        columns=expressions.each(", {name}", marks, separator=""),
+        values=sql.SQL("").join(sql.SQL(", ") + mark for mark in marks.values()),
+        assignments=expressions.each("{name} = excluded.{name},", marks, separator=" "),
+    )
+
+
+def _values(columns: Sequence[Column], cells: Mapping[str, str]) -> tuple[dict[str, str], list[Any]]:
+    """What is kept of the text, and the values as text."""
+    verbatim: dict[str, str] = {}
+    values: list[Any] = []
+    for column in columns:
+        cell = read(column, cells[column.name])
+        if cell.verbatim is not None:
+            verbatim[column.name] = cell.verbatim
+        values.append(_value(column, cell.value, cell.canonical))
+    return verbatim, values
+
+
+def _value(column: Column, value: object, canonical: str) -> str | None:
+    match column.codec:
+        case Codec.TEXT:
+            return canonical
+        case Codec.FLAG:
+            return None if value is None else str(value).lower()
+        case Codec.NULLABLE_TEXT | Codec.TIMESTAMP | Codec.MAP:
+            return canonical or None

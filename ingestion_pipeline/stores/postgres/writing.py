@@ -1,0 +1,253 @@
+"""Writing single people: while PostgreSQL leads, and what the CSV brings while it does."""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+from uuid import UUID
+
+import psycopg2
+from psycopg2.extras import Json
+
+from ingestion_pipeline.domain.columns import COLUMNS
+from ingestion_pipeline.domain.errors import InputRefusedError, Place, ProtectedError, UnavailableError
+from ingestion_pipeline.domain.journal import Record
+from ingestion_pipeline.domain.pending import Followed
+from ingestion_pipeline.domain.receipt import Made, Write, unknown_person
+from ingestion_pipeline.domain.reconcile import Reconciled, reconcile
+from ingestion_pipeline.domain.reports import State
+from ingestion_pipeline.stores.postgres import expressions, queries, statements
+from ingestion_pipeline.stores.postgres.pool import Cursor, Pool, fetch_one, is_lost, translated
+
+_sql = queries.load("write")
+
+TRIES = 8
+"""How often a transaction is begun again that PostgreSQL broke off for another's sake, or lost."""
+
+_BROKEN_OFF = (psycopg2.errors.SerializationFailure, psycopg2.errors.DeadlockDetected)
+
+_Result = TypeVar("_Result")
+_Done = tuple[list[Made], InputRefusedError | None]
+
+
+def write(
+    pool: Pool, state: State, by: str, writes: Sequence[Write]
+) -> tuple[list[Made], InputRefusedError | None]:
+    """Write people in one transaction, in order; what stands after a refusal is not tried.
+
+    Args:
+        pool: Connections to the database.
+        state: The phase and epoch the caller goes by.
+        by: Who writes.
+        writes: What is to be written.
+
+    Returns:
+        What was written, and the refusal that ended it, if one did.
+
+    Raises:
+        UnavailableError: PostgreSQL is away, with nothing written; or `outcome_unknown`: it went away as
+            it was told to commit, and has not come back to say what became of it.
+        ProtectedError: The epoch is not the one in force.
+    """
+
+    def work(cursor: Cursor) -> tuple[list[Made], InputRefusedError | None]:
+        done: list[Made] = []
+        for one in writes:
+            try:
+                done.append(_write_one(cursor, one))
+            except InputRefusedError as error:
+                return done, error
+        return done, None
+
+    return _committed(pool, state, by, work, writes[0].write_id)
+
+
+def carry(cursor: Cursor, state: State, by: str = "") -> str:
+    """Let the transaction past the fence; gives its number."""
+    cursor.execute(_sql.carry, {"epoch": str(state.epoch), "actor": by})
+    return str(fetch_one(cursor)[0])
+
+
+def follow(pool: Pool, state: State, rows: Sequence[Followed], file: tuple[str, int, int]) -> bool:
+    """Make people what the CSV that leads says they are; what is newer already stays.
+
+    Args:
+        pool: Connections to the database.
+        state: The phase and epoch in force.
+        rows: The people as they are now.
+        file: The CSV's sha256, bytes and rows.
+
+    Returns:
+        False when a few people are not enough: the tables have never been made equal to a file, or have
+        been by a load that the journal does not know of, beside which its numbers cannot tell what is newer.
+    """
+    sha256, size, count = file
+    last = max(row.revision for row in rows)
+
+    def work(cursor: Cursor) -> bool:
+        carry(cursor, state)
+        cursor.execute(_sql.raise_revision, {"least": last})
+        revision, synced, _ = fetch_one(cursor)
+        if not synced or int(revision) > last:
+            return False
+        for row in rows:
+            cursor.execute(_sql.name_actor, {"actor": row.by})
+            _follow_one(cursor, row)
+        cursor.execute(_sql.remember_file, {"sha256": sha256, "size": size, "rows": count})
+        return True
+
+    return _retried(pool, work)
+
+
+def take_back(pool: Pool, state: State, records: Sequence[Record]) -> int:
+    """Bring what the CSV took in while PostgreSQL led and was away; gives how many cells are in conflict.
+
+    Each record in a transaction of its own, once only.
+    """
+    return sum(_retried(pool, _taking_back(state, record)) for record in records)
+
+
+def _taking_back(state: State, record: Record) -> Callable[[Cursor], int]:
+    def work(cursor: Cursor) -> int:
+        carry(cursor, state, record.by)
+        if _written(cursor, record.write_id) is not None:
+            return 0
+        found = _reconciled(cursor, record)
+        for column, texts in found.conflicts.items():
+            marks = {"row_id": record.row_id, "column": column, "raw": Json(texts)}
+            cursor.execute(_sql.quarantine_conflict, marks)
+        return len(found.conflicts)
+
+    return work
+
+
+def _reconciled(cursor: Cursor, record: Record) -> Reconciled:
+    """Write the cells that still hold; again where somebody else was quicker to make the person."""
+    for _ in range(TRIES):
+        present = _present(cursor, record.row_id)
+        found = reconcile(present, record.cells)
+        if present is None and not found.apply:
+            return found
+        kind = statements.INSERT if present is None else statements.UPDATE
+        if statements.run(cursor, kind, record.row_id, record.write_id, None, found.apply) is not None:
+            return found
+    raise _contended()
+
+
+def _present(cursor: Cursor, row_id: str) -> dict[str, str] | None:
+    """A person's cells, held until the transaction ends."""
+    cursor.execute(_sql.hold, {"row_id": row_id})
+    # A statement of its own: whoever was waited for may have written other tables than the one that is held.
+    cursor.execute(_sql.fill("record", cells=expressions.texts(COLUMNS)), {"row_id": row_id})
+    row = cursor.fetchone()
+    return None if row is None else dict(zip((column.name for column in COLUMNS), row, strict=True))
+
+
+def _write_one(cursor: Cursor, one: Write) -> Made:
+    if one.given:
+        cursor.execute(_sql.lock_write_id, {"write_id": str(one.write_id)})
+        before = _written(cursor, one.write_id)
+        if before is not None:
+            return before
+    for _ in range(TRIES):
+        for kind in (statements.UPDATE, statements.INSERT):
+            if kind == statements.INSERT and not one.creates:
+                raise unknown_person(one)
+            done = statements.run(cursor, kind, one.row_id, one.write_id, None, one.cells)
+            if done is not None:
+                return Made(one.row_id, done, one.write_id, created=kind == statements.INSERT)
+    raise ProtectedError(
+        "this person comes and goes while it is written",
+        code="contended",
+        place=Place(row_id=one.row_id),
+        hint="Write again.",
+    )
+
+
+def _follow_one(cursor: Cursor, row: Followed) -> None:
+    for kind in (statements.UPDATE, statements.INSERT):
+        if statements.run(cursor, kind, row.row_id, row.write_id, row.revision, row.cells) is not None:
+            return
+
+
+def _written(cursor: Cursor, write_id: UUID) -> Made | None:
+    cursor.execute(_sql.written, {"write_id": str(write_id)})
+    row = cursor.fetchone()
+    return None if row is None else Made(row[0], int(row[1]), write_id, created=bool(row[2]))
+
+
+def _retried(pool: Pool, work: Callable[[Cursor], _Result]) -> _Result:
+    """Do the work in a transaction, again where PostgreSQL broke it off for another's sake."""
+    for attempt in range(TRIES):
+        with pool.connection() as connection, translated():
+            try:
+                with connection, connection.cursor() as cursor:
+                    return work(cursor)
+            except _BROKEN_OFF:
+                connection.rollback()
+        time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - no secret
+    raise _contended()
+
+
+def _committed(pool: Pool, state: State, by: str, work: Callable[[Cursor], _Done], write_id: UUID) -> _Done:
+    """Do the work in a transaction, and where the answer to COMMIT is lost, find out what became of it."""
+    for attempt in range(TRIES):
+        xid = None
+        with pool.connection() as connection, translated():
+            try:
+                with connection.cursor() as cursor:
+                    number = carry(cursor, state, by)
+                    result = work(cursor)
+            except _BROKEN_OFF:
+                connection.rollback()
+            else:
+                try:
+                    connection.commit()
+                except psycopg2.Error as error:
+                    if not is_lost(error):
+                        raise
+                    xid = number
+                else:
+                    return result
+        if xid is not None and _was_committed(pool, xid, write_id, result[0]):
+            return result
+        time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - no secret
+    raise _contended()
+
+
+def _was_committed(pool: Pool, xid: str, write_id: UUID, made: Sequence[Made]) -> bool:
+    """Whether a transaction was committed whose answer was lost; waits until it is decided."""
+    until = time.monotonic() + pool.waits.connect + pool.waits.statement
+    while time.monotonic() < until:
+        try:
+            with pool.transaction() as cursor:
+                if _is_decided(cursor, xid):
+                    # The number alone could be another's: after a crash it may be given again.
+                    # All of them: some may have been made before, by another transaction.
+                    return all(_written(cursor, one.write_id) is not None for one in made)
+        except UnavailableError:
+            pass
+        time.sleep(0.05)
+    raise UnavailableError(
+        "PostgreSQL went away as it was told to commit, so it is not known whether the write was made",
+        code="outcome_unknown",
+        hint=f"Write again with write_id {write_id}: what was made already is not made twice.",
+    )
+
+
+def _is_decided(cursor: Cursor, xid: str) -> bool:
+    try:
+        cursor.execute(_sql.transaction_status, {"xid": xid})
+    except psycopg2.errors.InvalidParameterValue:
+        # A number still to come: the crash took the transaction with it.
+        cursor.connection.rollback()
+        return True
+    return bool(fetch_one(cursor)[0] != "in progress")
+
+
+def _contended() -> ProtectedError:
+    return ProtectedError(
+        f"PostgreSQL broke the transaction off {TRIES} times for others' sake",
+        code="contended",
+        hint="Nothing was written. Write again, in smaller batches.",
+    )

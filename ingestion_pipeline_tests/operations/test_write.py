@@ -1,0 +1,209 @@
+"""write: one person in whichever side leads; what the receipt says is so."""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+
+from ingestion_pipeline.app import Pipeline, open_pipeline
+from ingestion_pipeline.domain.errors import InputRefusedError, ProtectedError
+from ingestion_pipeline.domain.phase import Phase, Side
+from ingestion_pipeline.domain.receipt import Standing, checked
+from ingestion_pipeline.domain.reports import State
+from ingestion_pipeline.stores.disk.locked_csv import LockedCsv
+from ingestion_pipeline_tests.conftest import Site
+from ingestion_pipeline_tests.files import assert_agree, people, person, rendered, spelled
+from ingestion_pipeline_tests.phases import advance, lead
+from ingestion_pipeline_tests.strays import stray
+
+NEW = {"name": "New", "email": "new@example.org", "type": "INTJ"}
+CELLS = {
+    "name": 'Ötzi, "the" man',
+    "processed": "TRUE",
+    "document_text": "two\nlines",
+    "last_download_attempt": "2024-02-03 04:05:06",
+    "file_uuids": '{"b":"c"}',
+}
+DURABLE = {
+    Phase.ORIGINAL: (Side.CSV, Standing.NONE),
+    Phase.DUAL_WRITE: (Side.CSV, Standing.SETTLED),
+    Phase.DATABASE_PRIMARY: (Side.POSTGRES, Standing.PENDING),
+    Phase.DATABASE_NATIVE: (Side.POSTGRES, Standing.NONE),
+}
+
+
+@pytest.fixture(params=Phase)
+def phase(request: pytest.FixtureRequest) -> Phase:
+    assert isinstance(request.param, Phase)
+    return request.param
+
+
+@pytest.fixture
+def opened(site: Site, phase: Phase) -> Iterator[Pipeline]:
+    """A site of four persons in each of the phases."""
+    site.put(spelled(people("4321")))
+    if phase is Phase.ORIGINAL:
+        site.config.write_text("migration:\n  phase: original\n")
+    with open_pipeline(site.config) as pipeline:
+        if phase is not Phase.ORIGINAL:
+            pipeline.sync()
+        if phase.authority is Side.POSTGRES:
+            lead(pipeline, phase)
+        yield pipeline
+
+
+def both(site: Site, pipeline: Pipeline, phase: Phase) -> list[bytes]:
+    """What the sides hold that are kept equal."""
+    pipeline.settle()
+    sides = []
+    if phase is not Phase.DATABASE_NATIVE:
+        sides.append(site.csv.read_bytes())
+    if phase is not Phase.ORIGINAL:
+        sides.append(rendered(pipeline))
+    return sides
+
+
+def test_write_is_where_the_receipt_says(site: Site, opened: Pipeline, phase: Phase) -> None:
+    receipt = opened.write("3", CELLS)
+
+    assert (receipt.row_id, receipt.created) == ("3", False)
+    assert (receipt.durable_in, receipt.follower) == DURABLE[phase]
+    expected = spelled([person(4), person(3, **CELLS), person(2), person(1)])
+    assert set(both(site, opened, phase)) == {expected}
+    assert {name: text for name, text in (opened.read("3") or {}).items() if name in CELLS} == CELLS
+
+
+def test_new_people_are_on_top(site: Site, opened: Pipeline, phase: Phase) -> None:
+    receipts = [opened.write(key, NEW) for key in ("n1", "n2")]
+
+    assert [receipt.created for receipt in receipts] == [True, True]
+    assert receipts[1].revision > receipts[0].revision
+    expected = spelled([person("n2", **NEW), person("n1", **NEW), *people("4321")])
+    assert set(both(site, opened, phase)) == {expected}
+    assert [row["row_id"] for row in opened.rows()] == ["n2", "n1", *"4321"]
+
+
+def test_batch_is_written_in_order_up_to_a_refusal(site: Site, opened: Pipeline, phase: Phase) -> None:
+    with pytest.raises(InputRefusedError) as refused, opened.batch() as batch:  # noqa: PT012 - at its end
+        batch.write("n1", NEW)
+        batch.write("n1", {"name": "Second"})
+        batch.write("unknown", {"name": "X"})
+        batch.write("2", {"name": "X"})
+
+    assert (refused.value.code, refused.value.place.row_id) == ("unknown_row_id", "unknown")
+    expected = spelled([person("n1", **(NEW | {"name": "Second"})), *people("4321")])
+    assert set(both(site, opened, phase)) == {expected}
+
+
+def test_write_brought_again_is_made_once(site: Site, opened: Pipeline, phase: Phase) -> None:
+    write_id = uuid4()
+    first = opened.write("n1", NEW, write_id=write_id)
+    opened.write("n1", {"name": "Later"})
+
+    again = opened.write("n1", NEW, write_id=str(write_id))
+
+    assert (again.revision, again.created, again.write_id) == (first.revision, True, write_id)
+    expected = spelled([person("n1", **(NEW | {"name": "Later"})), *people("4321")])
+    assert set(both(site, opened, phase)) == {expected}
+
+
+def test_many_are_written_in_groups(site: Site, opened: Pipeline, phase: Phase) -> None:
+    writes = (checked(f"n{number}", NEW) for number in range(7))
+
+    receipts = list(opened.write_each(writes, group=3))
+
+    assert [receipt.row_id for receipt in receipts] == [f"n{number}" for number in range(7)]
+    assert [row["row_id"] for row in opened.rows()] == [f"n{number}" for number in range(6, -1, -1)] + list(
+        "4321"
+    )
+    assert len(set(both(site, opened, phase))) == 1
+
+
+def test_follower_is_level_after_every_write(site: Site, pipeline: Pipeline) -> None:
+    site.put(spelled([*people("43"), person("4"), person(2, processed="maybe"), person("", name="x")]))
+    pipeline.sync()
+
+    for row_id, cells in (
+        ("4", {"name": "Other"}),
+        ("2", {"link": "l"}),
+        ("n1", NEW),
+        ("2", {"processed": "1"}),
+    ):
+        assert pipeline.write(row_id, cells).follower is Standing.SETTLED
+        assert_agree(site, pipeline)
+
+
+def test_several_callers_writes_are_settled_together_with_their_names(site: Site, pipeline: Pipeline) -> None:
+    site.put(spelled(people("21")))
+    pipeline.sync()
+    with pipeline.csv.held() as held:
+        held.refresh(None)
+        groups = [(by, [checked(key, {"name": by})]) for by, key in (("ann", "1"), ("bob", "2"))]
+        held.write(groups, 1)
+
+    assert pipeline.settle().settled == 2
+
+    assert [pipeline.history(key)[-1].actor for key in "12"] == ["ann", "bob"]
+
+
+def test_settling_that_was_cut_short_is_not_done_twice(
+    site: Site, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.put(spelled(people("21")))
+    pipeline.sync()
+    with monkeypatch.context() as patch:
+        patch.setattr(LockedCsv, "close", stopped)
+        assert pipeline.write("1", {"name": "Other"}).follower is Standing.PENDING
+    before = pipeline.history("1")
+
+    assert pipeline.status().pending.rows == 1
+    assert pipeline.settle().settled == 1
+
+    assert before[-1].changed == {"name": ("Name 1", "Other")}
+    assert pipeline.history("1") == before
+    assert pipeline.status().pending.all == 0
+
+
+def stopped(*_: object, **__: object) -> None:
+    raise ProtectedError("stopped", code="stopped")
+
+
+def test_load_whose_end_the_journal_did_not_see_hides_no_later_write(
+    site: Site, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.put(spelled(people("21")))
+    with monkeypatch.context() as patch:
+        patch.setattr(LockedCsv, "close", stopped)
+        with pytest.raises(ProtectedError):
+            pipeline.sync()
+
+    for number in range(3):
+        assert pipeline.write("1", {"name": f"Other {number}"}).follower is Standing.SETTLED
+        assert_agree(site, pipeline)
+
+
+BACK = [
+    (Phase.DATABASE_PRIMARY, Phase.DATABASE_NATIVE),
+    (Phase.DATABASE_NATIVE, Phase.DATABASE_PRIMARY),
+    (Phase.DATABASE_PRIMARY, Phase.DUAL_WRITE),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), BACK)
+def test_change_of_phase_is_noticed(site: Site, pipeline: Pipeline, before: Phase, after: Phase) -> None:
+    site.put(spelled(people("21")))
+    pipeline.sync()
+    lead(pipeline, before)
+    assert (pipeline.write("1", {"link": "l"}).durable_in, before.authority) == (Side.POSTGRES, Side.POSTGRES)
+    pipeline.settle()
+    advance(pipeline, after)
+
+    receipt = pipeline.write("1", {"name": "Other"})
+
+    assert (receipt.durable_in, receipt.follower) == DURABLE[after]
+    assert pipeline.csv.state() == State(after, 3)
+    pipeline.settle()
+    assert pipeline.history("1")[-1].epoch == 3
+    assert (pipeline.read("1") or {})["name"] == "Other"
+    stands = stray(site.database, "SELECT name, link FROM people WHERE row_id = '1'")
+    assert stands == [("Other", "l")]

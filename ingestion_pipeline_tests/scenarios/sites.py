@@ -1,0 +1,119 @@
+"""Sites for scenarios in which processes die or write at once, and what each side holds, asked directly."""
+
+import csv
+import io
+import multiprocessing
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+import psycopg2
+from pydantic import SecretStr
+
+from ingestion_pipeline.app import Pipeline, open_pipeline
+from ingestion_pipeline.domain.phase import Phase, Side
+from ingestion_pipeline.settings import Settings, load_settings
+from ingestion_pipeline_tests.phases import lead
+
+CONFIG = """
+migration:
+  phase: {phase}
+database:
+  lock_timeout: 5
+file_locking:
+  timeout: {timeout}
+  check_interval: 0.01
+"""
+
+WRITERS = ("killed_writer", "counting_writer")
+"""The modules that run in processes of their own."""
+
+Kept = dict[str, tuple[str, ...]]
+"""By row_id, the texts of some columns."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A site on disk: its settings, its phase, and its PostgreSQL's URL, where it has one."""
+
+    settings: Settings
+    phase: Phase
+    url: str | None
+
+    @property
+    def csv(self) -> Path:
+        return self.settings.paths.output_csv
+
+    @property
+    def state_dir(self) -> Path:
+        """The folder of the CSV's journal, lock and ledger."""
+        return self.csv.with_name(f".{self.csv.name}.ingestion")
+
+    def in_csv(self, columns: Sequence[str]) -> Kept:
+        """What the CSV's bytes say."""
+        with io.StringIO(self.csv.read_bytes().decode(), newline="") as file:
+            rows = list(csv.DictReader(file, strict=True))
+        kept = {row["row_id"]: tuple(row[column] for column in columns) for row in rows}
+        assert len(kept) == len(rows), "a row stands twice"
+        return kept
+
+    def in_postgres(self, columns: Sequence[str]) -> Kept:
+        """What the tables hold."""
+        names = ", ".join(f"coalesce({column}::text, '')" for column in columns)
+        connection = psycopg2.connect(self.url or "")
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(
+                    f"SELECT row_id, {names} FROM people"
+                    " LEFT JOIN processing_status AS status ON status.person_id = people.id"
+                    " LEFT JOIN s3_metadata AS s3 ON s3.person_id = people.id"
+                )
+                return {row_id: tuple(texts) for row_id, *texts in cursor.fetchall()}
+        finally:
+            connection.close()
+
+    def in_authority(self, columns: Sequence[str]) -> Kept:
+        return self.in_csv(columns) if self.phase.authority is Side.CSV else self.in_postgres(columns)
+
+
+def make_site(folder: Path, phase: Phase, csv_bytes: bytes, url: str | None, timeout: float = 5) -> Site:
+    """Make a site in this phase, both sides equal; phase original does without PostgreSQL.
+
+    Args:
+        folder: An empty folder.
+        phase: The phase it is to be in.
+        csv_bytes: The CSV.
+        url: The database's; None for the embedded server, or for none at all.
+        timeout: Seconds to wait for the CSV's lock.
+    """
+    config = folder / "config" / "config.yaml"
+    config.parent.mkdir(parents=True)
+    first = phase if phase.authority is Side.CSV else Phase.DUAL_WRITE
+    config.write_text(CONFIG.format(phase=first, timeout=timeout))
+    settings = load_settings(config)
+    if phase is Phase.ORIGINAL:
+        url = None
+    if url is not None:
+        settings = settings.model_copy(update={"environment_url": SecretStr(url)})
+    settings.paths.output_csv.parent.mkdir(parents=True)
+    settings.paths.output_csv.write_bytes(csv_bytes)
+    with open_pipeline(settings) as pipeline:
+        _bring_into(pipeline, phase)
+    return Site(settings, phase, url)
+
+
+def _bring_into(pipeline: Pipeline, phase: Phase) -> None:
+    if phase is Phase.ORIGINAL:
+        pipeline.begin()
+        return
+    pipeline.sync()
+    if phase.authority is Side.POSTGRES:
+        lead(pipeline, phase)
+
+
+def forks() -> ForkServerContext:
+    """Makes processes by fork from one that has imported all they need."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", *(f"{__package__}.{name}" for name in WRITERS)])
+    return context
