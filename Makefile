@@ -3,7 +3,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check campaign lock clean
+.PHONY: help setup demo dev test check bench campaign lock clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -35,6 +35,9 @@ check: setup ## Format, lint, types, arrows, tests, definitions
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
 	$(BIN)/dagster definitions validate
+
+bench: setup ## Measure what a write costs as the people grow in number
+	$(BIN)/python benchmarks/writing.py
 
 campaign: setup ## Put the promises to their full test: hours; parts of it as root only
 	$(BIN)/python -m benchmarks.campaign

@@ -102,6 +102,7 @@ def test_more_than_a_few_are_brought_over_in_bulk(
 
     assert_agree(site, following)
     monkeypatch.undo()
+    monkeypatch.setattr(PostgresTables, "sync", stopped)
     assert following.write("n7", {"name": "after"}).follower is Standing.SETTLED
     assert_agree(site, following)
 

@@ -3,12 +3,12 @@
 import random
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing.context import ForkServerProcess
 
 from ingestion_pipeline.app import open_pipeline
 from ingestion_pipeline.domain.columns import Mode, header
-from ingestion_pipeline.domain.errors import PipelineError
 from ingestion_pipeline_tests.files import rendered, spelled
 from ingestion_pipeline_tests.scenarios import counting_writer
 from ingestion_pipeline_tests.scenarios.counting_writer import OWN, SHARED, Log, Task
@@ -119,7 +119,7 @@ class Crowd:
 
     def _look_meanwhile(self) -> None:
         """Compare the two sides, or where there is one only, read it from end to end."""
-        with open_pipeline(self._site.settings) as pipeline:
+        with self._noting("meanwhile"), open_pipeline(self._site.settings) as pipeline:
             if self._site.phase.follower:
                 report = pipeline.compare()
                 if not report.bytes_equal:
@@ -129,15 +129,21 @@ class Crowd:
 
     def _look(self) -> None:
         """Check every count, then settle once and check that the sides are equal."""
-        self.tally.violations += self._amiss()
+        with self._noting("at the end"):
+            self.tally.violations += self._amiss()
+        with self._noting("settling"), open_pipeline(self._site.settings) as pipeline:
+            pipeline.settle()
+            if self._site.phase.follower and rendered(pipeline) != self._site.csv.read_bytes():
+                self.tally.violations.append("the two sides differ after one settle")
+        with self._noting("settled"):
+            self.tally.violations += self._amiss(again=True)
+
+    @contextmanager
+    def _noting(self, when: str) -> Iterator[None]:
         try:
-            with open_pipeline(self._site.settings) as pipeline:
-                pipeline.settle()
-                if self._site.phase.follower and rendered(pipeline) != self._site.csv.read_bytes():
-                    self.tally.violations.append("the two sides differ after one settle")
-        except PipelineError as error:
-            self.tally.violations.append(f"settling: {error.code}: {error.message}")
-        self.tally.violations += self._amiss(again=True)
+            yield
+        except Exception as error:  # noqa: BLE001 - a fault is what is looked for
+            self.tally.violations.append(f"{when}: {type(error).__name__}: {error}")
 
     def _amiss(self, *, again: bool = False) -> Iterator[str]:
         there = self._site.in_authority(COUNTED)

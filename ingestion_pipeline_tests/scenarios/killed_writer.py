@@ -145,7 +145,7 @@ def _take_as_it_is(csv: LockedCsv, *_args: object, **_named: object) -> None:
     csv.adopt()
 
 
-def _clear_then_level(held: HeldCsv, tables: Tables, _aside: str) -> tuple[int, Merged | None]:
+def _clear_then_level(held: HeldCsv, tables: Tables, *_rest: object) -> tuple[int, Merged | None]:
     assert held.is_ours()
     with tables.snapshot() as snapshot:
         tables.clear(snapshot.dirty(()))

@@ -9,7 +9,7 @@ from ingestion_pipeline_tests.scenarios.counting_writer import Mutant, Task
 from ingestion_pipeline_tests.scenarios.crowding import Crowd, people
 from ingestion_pipeline_tests.scenarios.sites import make_site
 
-PEOPLE, WRITES = 64, 150
+PEOPLE, WRITES = 64, 100
 PROCESSES, HANDS = 3, 6
 LONGEST = 5.0
 

@@ -4,7 +4,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ingestion_pipeline.domain.errors import Place, UnavailableError
@@ -150,5 +150,9 @@ class FileLock:
 
 def release(descriptor: int) -> None:
     """Let go of a lock, for children too that were forked while it was held."""
-    fcntl.flock(descriptor, fcntl.LOCK_UN)
-    os.close(descriptor)
+    try:
+        # Closing lets go of it too, but for such children.
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+    finally:
+        os.close(descriptor)
