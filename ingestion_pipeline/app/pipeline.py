@@ -20,7 +20,7 @@ from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.cells import Value
 from ingestion_pipeline.domain.change import Change
 from ingestion_pipeline.domain.dialect import Dialect
-from ingestion_pipeline.domain.errors import ProtectedError
+from ingestion_pipeline.domain.errors import ProtectedError, SettingsError
 from ingestion_pipeline.domain.phase import Side
 from ingestion_pipeline.domain.ports import Progress, Sink, Step
 from ingestion_pipeline.domain.quarantine import Decision, Entry
@@ -165,6 +165,8 @@ class Pipeline:
         Raises:
             PipelineError: As `write`; the receipts given before stand.
         """
+        if group < 1:
+            raise SettingsError("a group is one person at least", code="bad_group")
         return self._writing.each(writes, group)
 
     def settle(self, *, accept_loss: bool = False) -> SettleReport:

@@ -49,6 +49,8 @@ class Reading:
 
     def person(self, row_id: str) -> dict[str, str] | None:
         """A person's cells as text by column; None when there is no such person."""
+        if not _is_text(row_id):
+            return None
         return self._from_authority(lambda: self._person_of_csv(row_id), lambda tables: tables.read(row_id))
 
     def rows(self) -> Iterator[dict[str, str]]:
@@ -68,6 +70,8 @@ class Reading:
 
     def history(self, row_id: str) -> list[Change]:
         """Every change of a person, the oldest first."""
+        if not _is_text(row_id):
+            return []
         if self._authority.in_force().phase is Phase.ORIGINAL:
             with self._csv.still() as still:
                 return still.history(row_id)
@@ -110,6 +114,15 @@ class Reading:
             held.refresh(self._brakes)
         elif not held.is_ours():
             raise changed_while_away()
+
+
+def _is_text(row_id: str) -> bool:
+    """Whether anybody can have this row_id."""
+    try:
+        row_id.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in row_id
 
 
 def _begun(rows: Iterator[dict[str, str]]) -> Iterator[dict[str, str]]:

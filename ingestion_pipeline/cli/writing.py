@@ -97,7 +97,7 @@ def _parsed(lines: Iterable[bytes]) -> Iterator[Write]:
 def _write(line: bytes) -> Write:
     try:
         person = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputRefusedError("the line is not JSON", code="not_json") from None
     if not isinstance(person, dict) or not isinstance(person.get("row_id"), str):
         raise InputRefusedError(

@@ -163,7 +163,7 @@ def checked(row_id: str, cells: Mapping[str, Value], write_id: UUID | str | None
                 row_id,
                 column=name[:80],
             )
-        texts[name] = render(value)
+        texts[name] = _rendered(value, row_id, name)
         _check_fits(_column(name, row_id), texts[name], row_id)
     if not texts:
         raise _refused("the write names no column", "nothing_to_write", row_id)
@@ -178,6 +178,16 @@ def unknown_person(write: Write) -> InputRefusedError:
         "unknown_row_id",
         write.row_id,
         hint=f"To add a new person, name {', '.join(lacking)} too.",
+    )
+
+
+def taken_write_id(write: Write) -> InputRefusedError:
+    """The refusal of a write_id that another person's write has."""
+    return _refused(
+        "this write_id is that of another person's write",
+        "write_id_taken",
+        write.row_id,
+        hint="Give every write a write_id of its own.",
     )
 
 
@@ -196,6 +206,13 @@ def _column(name: str, row_id: str) -> Column:
         ) from None
 
 
+def _rendered(value: Value, row_id: str, column: str) -> str:
+    try:
+        return render(value)
+    except (UnicodeEncodeError, AttributeError, TypeError):
+        raise _refused("the value is not a dict of text", "not_a_cell", row_id, column=column[:80]) from None
+
+
 def _check_fits(column: Column, text: str, row_id: str) -> None:
     try:
         text.encode()
@@ -208,9 +225,12 @@ def _check_fits(column: Column, text: str, row_id: str) -> None:
 
 def _uuid(write_id: UUID | str) -> UUID:
     try:
-        return write_id if isinstance(write_id, UUID) else UUID(write_id)
+        found = write_id if isinstance(write_id, UUID) else UUID(write_id)
     except (ValueError, AttributeError, TypeError):
-        raise InputRefusedError("the write_id is not a UUID", code="bad_write_id") from None
+        found = UUID(int=0)
+    if not found.int:
+        raise InputRefusedError("the write_id is not a UUID", code="bad_write_id")
+    return found
 
 
 def _refused(

@@ -2,10 +2,11 @@
 
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.columns import contract_version
-from ingestion_pipeline.domain.errors import ProtectedError
+from ingestion_pipeline.domain.errors import InputRefusedError, ProtectedError
 from ingestion_pipeline.domain.pending import Dirty
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.ports import Csv, HeldCsv, Progress, Snapshot, Tables
@@ -54,7 +55,7 @@ def compare(
         rendered, rows = snapshot.rendered_digest()
         found_in, found = pinned.sha256(), Found()
         if found_in != rendered:
-            found_in, rows, found = _locate(pinned, snapshot, state, limit, progress)
+            found_in, rows, found = _locate(pinned, csv.place, snapshot, state, limit, progress)
         bytes_equal = found_in == rendered
         if bytes_equal:
             found = snapshot.misspelled(limit)
@@ -98,11 +99,16 @@ def _bring_csv_level(held: HeldCsv, snapshot: Snapshot) -> tuple[int, list[Dirty
 
 
 def _locate(
-    csv: Csv, snapshot: Snapshot, state: State, limit: int, progress: Progress | None
+    csv: Csv, named: str, snapshot: Snapshot, state: State, limit: int, progress: Progress | None
 ) -> tuple[str, int, Found]:
-    with csv.reading(progress) as file:
-        found = snapshot.compare_rows(file, state.phase.authority, limit)
-        return file.sha256, file.rows, found
+    try:
+        with csv.reading(progress) as file:
+            found = snapshot.compare_rows(file, state.phase.authority, limit)
+            return file.sha256, file.rows, found
+    except InputRefusedError as error:
+        # The name it was pinned under says nothing to anybody.
+        error.place = replace(error.place, file=named)
+        raise
 
 
 def _proof(

@@ -59,17 +59,20 @@ def status(csv: Csv, tables: Callable[[], Tables], *, wanted: Phase) -> StatusRe
     with csv.still() as still:
         ledger, merged, waiting = still.state(), still.merged(), still.waiting()
     try:
-        return _with_postgres(csv, tables(), waiting, merged, wanted)
+        reached = tables()
+        if ledger is not None and reached.state() is None:
+            return _by_ledger(ledger, waiting, merged, wanted, "PostgreSQL holds nothing yet")
+        return _with_postgres(csv, reached, waiting, merged, wanted)
     except UnavailableError as error:
         if ledger is None:
             raise
-        return _without_postgres(ledger, waiting, merged, wanted, error)
+        return _by_ledger(ledger, waiting, merged, wanted, error.message)
 
 
-def _without_postgres(
-    state: State, waiting: Pending, merged: Merged | None, wanted: Phase, error: UnavailableError
+def _by_ledger(
+    state: State, waiting: Pending, merged: Merged | None, wanted: Phase, lacking: str
 ) -> StatusReport:
-    degraded = error.message
+    degraded = lacking
     if waiting.fallback:
         degraded += f"; the CSV has taken in {waiting.fallback} writes for it"
     return StatusReport(
@@ -83,7 +86,7 @@ def _without_postgres(
         merged=merged,
         quarantine=Count(),
         proof=None,
-        why_not=(error.message,),
+        why_not=(lacking,),
     )
 
 

@@ -1,12 +1,12 @@
 """write: one person in whichever side leads; what the receipt says is so."""
 
 from collections.abc import Iterator
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from ingestion_pipeline.app import Pipeline, open_pipeline
-from ingestion_pipeline.domain.errors import InputRefusedError, ProtectedError
+from ingestion_pipeline.domain.errors import InputRefusedError, ProtectedError, SettingsError
 from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.receipt import Standing, checked
 from ingestion_pipeline.domain.reports import State
@@ -201,3 +201,35 @@ def test_change_of_phase_is_noticed(site: Site, pipeline: Pipeline, before: Phas
     assert (pipeline.read("1") or {})["name"] == "Other"
     stands = stray(site.database, "SELECT name, link FROM people WHERE row_id = '1'")
     assert stands == [("Other", "l")]
+
+
+def test_a_write_id_is_one_persons(site: Site, pipeline: Pipeline) -> None:
+    site.put(spelled(people([2, 1])))
+    pipeline.sync()
+    for phase in (Phase.DUAL_WRITE, Phase.DATABASE_NATIVE):
+        if phase is not Phase.DUAL_WRITE:
+            lead(pipeline, phase)
+        write_id = uuid4()
+        pipeline.write("1", {"type": "ENFP"}, write_id=write_id)
+        with pytest.raises(InputRefusedError) as caught:
+            pipeline.write("2", {"type": "ENFP"}, write_id=write_id)
+        assert caught.value.code == "write_id_taken"
+
+
+def test_what_would_be_dropped_unseen_is_refused(site: Site, pipeline: Pipeline) -> None:
+    site.put(spelled(people([1])))
+    with pytest.raises(SettingsError):
+        pipeline.write_each([], group=0)
+    with pipeline.batch() as batch:
+        batch.write("1", {"type": "ENFP"})
+    with pytest.raises(SettingsError):
+        batch.write("1", {"type": "ISTJ"})
+    with pytest.raises(InputRefusedError):
+        pipeline.write("1", {"type": "ENFP"}, write_id=UUID(int=0))
+
+
+@pytest.mark.parametrize("row_id", ["\ud800", "\0"])
+def test_nobody_has_a_row_id_that_is_no_text(site: Site, pipeline: Pipeline, row_id: str) -> None:
+    site.put(spelled(people([1])))
+    assert pipeline.read(row_id) is None
+    assert pipeline.history(row_id) == []

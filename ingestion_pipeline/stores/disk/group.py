@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 from ingestion_pipeline.domain.errors import InputRefusedError, Place
 from ingestion_pipeline.domain.journal import Kind, Record
-from ingestion_pipeline.domain.receipt import NEEDED_TO_CREATE, Write, unknown_person
+from ingestion_pipeline.domain.receipt import NEEDED_TO_CREATE, Write, taken_write_id, unknown_person
 from ingestion_pipeline.stores.disk.journal_log import JournalLog
 from ingestion_pipeline.stores.disk.row_file import Person, RowFile
 from ingestion_pipeline.stores.disk.splicing import Splice, line
@@ -67,9 +67,13 @@ class Group:
     def _take_one(self, by: str, write: Write) -> tuple[Outcome, int | None]:
         if write.write_id in self._given:
             number = self._given[write.write_id]
+            if self.records[number].row_id != write.row_id:
+                raise taken_write_id(write)
             return self.records[number], number
         before = self._journal.written(write.write_id) if write.given else None
         if before is not None:
+            if before.row_id != write.row_id:
+                raise taken_write_id(write)
             return before, None
         self.records.append(self._record(by, write))
         number = self._given[write.write_id] = len(self.records) - 1

@@ -277,7 +277,7 @@ class JournalLog:
             code="journal_damaged",
             place=Place(file=str(segment)),
             hint=f"Nothing was changed. Copy {self.folder.parent} somewhere safe, look at the disk, then "
-            "move its folder away: `ingest sync` brings PostgreSQL level with the CSV where that leads.",
+            f"move {self.folder.name}/ away: where the CSV leads, `ingest sync` makes PostgreSQL its equal.",
         )
 
 

@@ -102,8 +102,12 @@ def unmeant(column: Column, alias: str = "record") -> sql.Composed:
         case Codec.NULLABLE_TEXT:
             return sql.SQL("{} = ''").format(value)
         case Codec.FLAG:
-            return sql.SQL("{} IS NULL AND {}->>{} IS NULL").format(
-                value, sql.Identifier(alias, "verbatim"), sql.Literal(column.name)
+            # A row that psql has made in people alone has no value yet, and is rendered as if it had.
+            return sql.SQL("{} AND {} IS NULL AND {}->>{} IS NULL").format(
+                sql.Identifier(alias, "whole"),
+                value,
+                sql.Identifier(alias, "verbatim"),
+                sql.Literal(column.name),
             )
         case Codec.TIMESTAMP:
             return sql.SQL("NOT {0} BETWEEN '0001-01-01' AND '9999-12-31 23:59:59.999999'").format(value)

@@ -1,5 +1,6 @@
 """Connections: few, bounded in every wait, and checked before they are handed out."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -54,6 +55,7 @@ class Pool:
         self._largest = largest
         self._free = threading.BoundedSemaphore(largest)
         self._opening = threading.Lock()
+        self._process = os.getpid()
         self._pool: ThreadedConnectionPool | None = None
 
     @contextmanager
@@ -104,6 +106,9 @@ class Pool:
 
     def _opened(self) -> ThreadedConnectionPool:
         with self._opening:
+            if self._process != os.getpid():
+                # Forked: the connections are the parent's, who goes on using them.
+                self._pool, self._process = None, os.getpid()
             if self._pool is None:
                 self._pool = ThreadedConnectionPool(
                     self._smallest,

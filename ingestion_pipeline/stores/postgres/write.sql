@@ -82,6 +82,13 @@ WHERE sha256 <> %(sha256)s
 -- name: hold
 SELECT FROM people WHERE row_id = %(row_id)s FOR UPDATE
 
+-- name: supersede_conflict
+-- Of several writes of a cell that are in conflict, the last one counts.
+UPDATE ingestion.quarantine
+SET decision = 'superseded', decided_at = now(), decided_by = session_user
+WHERE scope = 'conflict' AND row_id = %(row_id)s AND column_name = %(column)s AND raw <> %(raw)s
+    AND decision IS NULL
+
 -- name: quarantine_conflict
 -- Both texts of a cell that was written on both sides while they could not see each other.
 INSERT INTO ingestion.quarantine (scope, reason, row_id, column_name, raw, file_sha256)

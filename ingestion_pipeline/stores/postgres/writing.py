@@ -13,7 +13,7 @@ from ingestion_pipeline.domain.columns import COLUMNS
 from ingestion_pipeline.domain.errors import InputRefusedError, Place, ProtectedError, UnavailableError
 from ingestion_pipeline.domain.journal import Record
 from ingestion_pipeline.domain.pending import Followed
-from ingestion_pipeline.domain.receipt import Made, Write, unknown_person
+from ingestion_pipeline.domain.receipt import Made, Write, taken_write_id, unknown_person
 from ingestion_pipeline.domain.reconcile import Reconciled, reconcile
 from ingestion_pipeline.domain.reports import State
 from ingestion_pipeline.stores.postgres import expressions, queries, statements
@@ -115,6 +115,7 @@ def _taking_back(state: State, record: Record) -> Callable[[Cursor], int]:
         found = _reconciled(cursor, record)
         for column, texts in found.conflicts.items():
             marks = {"row_id": record.row_id, "column": column, "raw": Json(texts)}
+            cursor.execute(_sql.supersede_conflict, marks)
             cursor.execute(_sql.quarantine_conflict, marks)
         return len(found.conflicts)
 
@@ -148,6 +149,8 @@ def _write_one(cursor: Cursor, one: Write) -> Made:
         cursor.execute(_sql.lock_write_id, {"write_id": str(one.write_id)})
         before = _written(cursor, one.write_id)
         if before is not None:
+            if before.row_id != one.row_id:
+                raise taken_write_id(one)
             return before
     for _ in range(TRIES):
         for kind in (statements.UPDATE, statements.INSERT):
