@@ -108,7 +108,8 @@ def bring_postgres_level(
     if not records:
         return 0
     last = {record.row_id: record for record in records if record.kind is not Kind.MERGED}
-    in_bulk = len(last) > ONE_BY_ONE or any(record.kind is Kind.MERGED for record in records)
+    merged = any(record.kind is Kind.MERGED for record in records)
+    in_bulk = merged or len(last) > ONE_BY_ONE
     if in_bulk and csv.file[2] > at_most:
         raise UnavailableError("what is pending is too much for one write", code="too_much_pending")
     people = {} if in_bulk else csv.read_all(list(last))
@@ -117,7 +118,9 @@ def bring_postgres_level(
         if tables.follow(state, rows, csv.file):
             csv.close(state.epoch)
             return len(people)
-    return _bring_in_bulk(csv, tables, state, brakes, least=records[-1].sequence)
+    # What was acknowledged has passed; only what somebody else did to the file is braked.
+    braked = None if in_bulk and not merged else brakes
+    return _bring_in_bulk(csv, tables, state, braked, least=records[-1].sequence)
 
 
 def _bring_in_bulk(csv: HeldCsv, tables: Tables, state: State, brakes: Brakes | None, *, least: int) -> int:

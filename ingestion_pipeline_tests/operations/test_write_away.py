@@ -107,6 +107,22 @@ def test_more_than_a_few_are_brought_over_in_bulk(
     assert_agree(site, following)
 
 
+def test_what_was_acknowledged_is_not_braked(
+    site: Site, following: Pipeline, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settle, "ONE_BY_ONE", 3)
+    monkeypatch.setattr(authority, "LEFT_ALONE", 0.0)
+    proxy.away()
+    with following.batch() as batch:
+        for key in "1234":
+            batch.write(key, {"email": "", "type": ""})
+    proxy.back()
+
+    assert following.settle().settled == 4
+
+    assert_agree(site, following)
+
+
 def test_postgres_found_away_is_left_alone_for_a_moment(
     following: Pipeline, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ LONGEST = 5.0
 def crowd(folder: Path, phase: Phase, url: str, mutant: Mutant = Mutant.NONE) -> Crowd:
     site = make_site(folder, phase, people(PEOPLE), url, timeout=20)
     task = Task(folder / "logs", tuple(range(HANDS)), PEOPLE, WRITES, mutant)
-    return Crowd(site, task, PROCESSES, kill_every=0.3)
+    return Crowd(site, task, PROCESSES, kill_every=0.4)
 
 
 @pytest.mark.parametrize("phase", Phase)

@@ -179,9 +179,13 @@ class RowFile:
 
             try:
                 written = new.replace(last_before_rename, self.check_was(before))
-            except BaseException:
-                if appended and not new.is_in_place():
-                    self._journal.take_back(appended)
+            except BaseException as error:
+                if not new.is_in_place():
+                    if appended:
+                        self._journal.take_back(appended)
+                    raise
+                if isinstance(error, OSError):
+                    raise self._unsure(error) from None
                 raise
             # Of the file that was written, whatever has taken its place since.
             self.keep(replace(index, sha256=written.sha256, identity=Identity.of(new.stat())))
@@ -216,6 +220,14 @@ class RowFile:
         except StaleIndexError:
             self._doubted = True
             raise self._changed() from None
+
+    def _unsure(self, error: OSError) -> UnavailableError:
+        return UnavailableError(
+            f"the disk failed after the file was in its place: {error.strerror}",
+            code="outcome_unknown",
+            place=Place(file=str(self.path)),
+            hint="Check the disk; then write again with the same write_id: what was made is not made twice.",
+        )
 
     def _missing(self) -> UnavailableError:
         return UnavailableError(
