@@ -2,6 +2,8 @@
 # ruff: noqa: PT012 - an error is raised on the way out of a transaction too
 
 import socket
+import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -236,3 +238,27 @@ def test_every_query_has_a_text(file: str) -> None:
 
     assert texts
     assert all(text.strip() for text in texts.values())
+
+
+FORKED = """
+import os, sys
+from ingestion_pipeline.stores.postgres.pool import Pool
+
+def backend():
+    with pool.transaction() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return cursor.fetchone()[0]
+
+pool = Pool(sys.argv[1])
+before = backend()
+child = os.fork()
+if not child:
+    os._exit(backend() == before)
+_, status = os.waitpid(child, 0)
+sys.exit(os.waitstatus_to_exitcode(status) or backend() != before)
+"""
+
+
+def test_a_forked_child_has_connections_of_its_own(database: str) -> None:
+    done = subprocess.run([sys.executable, "-c", FORKED, database], check=False, timeout=30)
+    assert done.returncode == 0
