@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeVar
 
-from ingestion_pipeline.app.authority import Authority
+from ingestion_pipeline.app.authority import Authority, leads
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.change import Change
 from ingestion_pipeline.domain.errors import UnavailableError
@@ -109,8 +109,7 @@ class Reading:
             yield from pinned.people(again)
 
     def _refresh(self, held: LockedCsv) -> None:
-        state = held.state()
-        if state is None or state.phase.authority is Side.CSV:
+        if leads(held.state()) is Side.CSV:
             held.refresh(self._brakes)
         elif not held.is_ours():
             raise changed_while_away()

@@ -60,13 +60,16 @@ def status(csv: Csv, tables: Callable[[], Tables], *, wanted: Phase) -> StatusRe
         ledger, merged, waiting = still.state(), still.merged(), still.waiting()
     try:
         reached = tables()
-        if ledger is not None and reached.state() is None:
-            return _by_ledger(ledger, waiting, merged, wanted, "PostgreSQL holds nothing yet")
-        return _with_postgres(csv, reached, waiting, merged, wanted)
+        if reached.state() is not None:
+            return _with_postgres(csv, reached, waiting, merged, wanted)
     except UnavailableError as error:
         if ledger is None:
             raise
         return _by_ledger(ledger, waiting, merged, wanted, error.message)
+    if ledger is not None:
+        return _by_ledger(ledger, waiting, merged, wanted, "PostgreSQL holds nothing yet")
+    nothing = ("nothing has been synced yet",)
+    return StatusReport(wanted, None, None, None, None, waiting, None, merged, Count(), None, nothing)
 
 
 def _by_ledger(
@@ -93,9 +96,6 @@ def _by_ledger(
 def _with_postgres(
     csv: Csv, tables: Tables, waiting: Pending, merged: Merged | None, wanted: Phase
 ) -> StatusReport:
-    if tables.state() is None:
-        nothing = ("nothing has been synced yet",)
-        return StatusReport(wanted, None, None, None, None, waiting, None, merged, Count(), None, nothing)
     proof = tables.last_proof()
     with tables.snapshot() as snapshot:
         state, count = snapshot.state(), snapshot.quarantine_count()

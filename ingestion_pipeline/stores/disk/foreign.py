@@ -1,4 +1,4 @@
-"""What somebody else made of the CSV: merged while it leads, kept aside while it follows."""
+"""What somebody else made of the CSV, merged while it leads."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,14 +12,11 @@ from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.errors import Place, ProtectedError
 from ingestion_pipeline.domain.journal import Kind, Record
 from ingestion_pipeline.domain.reports import Merged
-from ingestion_pipeline.stores.atomic import draft, make_folder
 from ingestion_pipeline.stores.disk.group import changed_row
 from ingestion_pipeline.stores.disk.journal_log import JournalLog
 from ingestion_pipeline.stores.disk.row_file import RowFile
 from ingestion_pipeline.stores.disk.row_index import RowIndex
 from ingestion_pipeline.stores.disk.splicing import Splice, line
-
-_CHUNK = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,17 +119,6 @@ def check_brake(known: RowIndex | None, found: RowIndex, brakes: Brakes | None, 
 def gone(known: RowIndex | None, found: RowIndex) -> int:
     """How many row_ids are not there any more."""
     return 0 if known is None else len(np.setdiff1d(known.hashes, found.hashes))
-
-
-def keep_aside(path: Path, folder: Path) -> Path:
-    """Copy a file that is about to be replaced; gives the copy."""
-    make_folder(folder)
-    target = folder / f"{path.stem}_foreign_{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}{path.suffix}"
-    with path.open("rb") as source, draft(target) as copy:
-        while chunk := source.read(_CHUNK):
-            copy.write(chunk)
-        copy.create()
-    return target
 
 
 def now() -> str:

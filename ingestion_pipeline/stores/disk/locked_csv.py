@@ -17,8 +17,10 @@ from ingestion_pipeline.domain.receipt import Write
 from ingestion_pipeline.domain.reports import Merged, State
 from ingestion_pipeline.stores.atomic import digest, draft
 from ingestion_pipeline.stores.disk import foreign as others
+from ingestion_pipeline.stores.disk.backups import Backups
 from ingestion_pipeline.stores.disk.csv_reading import CsvReading
 from ingestion_pipeline.stores.disk.group import Group, Outcome
+from ingestion_pipeline.stores.disk.identity import Identity
 from ingestion_pipeline.stores.disk.journal_log import JournalLog
 from ingestion_pipeline.stores.disk.ledger import Ledger
 from ingestion_pipeline.stores.disk.row_file import RowFile
@@ -73,7 +75,7 @@ class LockedCsv:
         if known is not None and self._rows.is_current(known):
             self._rows.take(known)
             return None
-        return self._reconcile(known, brakes)
+        return self._reconcile(known, *self._looked_at(), brakes)
 
     def is_ours(self) -> bool:
         """Whether the file is the one this package wrote last; finishes what was interrupted."""
@@ -83,10 +85,10 @@ class LockedCsv:
         if known is not None and self._rows.is_current(known):
             self._rows.take(known)
             return True
-        sha256 = digest(self.path).sha256
+        identity, sha256 = self._looked_at()
         if sha256 != self.journal.file and (known is None or sha256 != known.sha256):
             return False
-        self._reconcile(known, None)
+        self._reconcile(known, identity, sha256, None)
         return True
 
     def looks_ours(self) -> bool:
@@ -107,11 +109,6 @@ class LockedCsv:
         """The file's sha256, bytes and rows."""
         index = self._rows.index
         return index.sha256, index.identity.size, len(index.hashes)
-
-    @property
-    def index(self) -> RowIndex:
-        """The index of the file; there once `refresh` was called."""
-        return self._rows.index
 
     def read_all(self, row_ids: Sequence[str]) -> dict[str, dict[str, str]]:
         """Several persons' cells by column; those who are not there are left out."""
@@ -188,7 +185,8 @@ class LockedCsv:
             found = None if before is None else digest(self.path).sha256
             aside = None
             if found not in (None, new.sha256) and foreign is not None:
-                aside = others.keep_aside(self.path, Path(foreign))
+                named = self.path.with_stem(f"{self.path.stem}_foreign")
+                aside = Backups(Path(foreign), 0, compress=False).copy(self.path, named)
             if found != new.sha256:
                 self.journal.announce(new.sha256)
                 new.replace(replaced=self._rows.check_was(before))
@@ -268,9 +266,15 @@ class LockedCsv:
             self.journal.go_on_from(saved.sequence)
         return saved
 
-    def _reconcile(self, known: RowIndex | None, brakes: Brakes | None) -> Merged | None:
+    def _looked_at(self) -> tuple[Identity, str]:
+        """The file's identity and its digest; the identity first, so that it is never a newer file's."""
         identity = self._rows.identity()
-        if known is not None and self._rows.has_content(known, digest(self.path).sha256):
+        return identity, digest(self.path).sha256
+
+    def _reconcile(
+        self, known: RowIndex | None, identity: Identity, sha256: str, brakes: Brakes | None
+    ) -> Merged | None:
+        if known is not None and self._rows.has_content(known, sha256):
             # Touched, or copied to another place, with the same content.
             self._rows.keep(replace(known, identity=identity))
             return None

@@ -30,9 +30,7 @@ _Result = TypeVar("_Result")
 _Done = tuple[list[Made], InputRefusedError | None]
 
 
-def write(
-    pool: Pool, state: State, by: str, writes: Sequence[Write]
-) -> tuple[list[Made], InputRefusedError | None]:
+def write(pool: Pool, state: State, by: str, writes: Sequence[Write]) -> _Done:
     """Write people in one transaction, in order; what stands after a refusal is not tried.
 
     Args:
@@ -50,7 +48,7 @@ def write(
         ProtectedError: The epoch is not the one in force.
     """
 
-    def work(cursor: Cursor) -> tuple[list[Made], InputRefusedError | None]:
+    def work(cursor: Cursor) -> _Done:
         done: list[Made] = []
         for one in writes:
             try:
