@@ -108,7 +108,7 @@ def _in_csv(site: Site, csv: HeldCsv, groups: Groups, state: State, brakes: Brak
 def _bring_level(site: Site, csv: HeldCsv, state: State, brakes: Brakes) -> Standing:
     if state.phase is Phase.ORIGINAL:
         # The CSV has it: a note that the disk refuses is made with the next write.
-        with suppress(PipelineError):
+        with suppress(PipelineError, OSError):
             csv.close(state.epoch)
         return Standing.NONE
     try:
