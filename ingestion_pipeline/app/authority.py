@@ -52,13 +52,15 @@ class Authority:
             UnavailableError: The ledger does not say, and PostgreSQL is away.
         """
         state = None if again else self._csv.state()
-        if state is not None:
+        if state is not None and not state.changing:
             return state
         with self._csv.held() as held:
             return self.agreed(held, ask=again)
 
     def agreed(self, held: LockedCsv, *, ask: bool = True) -> State:
         """The phase in force, once ledger and PostgreSQL say the same.
+
+        A change of phase that nobody has seen the end of is over once PostgreSQL says which it is.
 
         Args:
             held: The CSV, locked.
@@ -68,10 +70,13 @@ class Authority:
             ProtectedError: They contradict each other.
         """
         known = held.state()
-        if known is not None and not ask:
+        if known is not None and not ask and not known.changing:
             return known
-        found = self._begin(known) if self._has_database() else known or State(Phase.ORIGINAL, 1)
+        found = self._asked(known)
         if known is not None and found.epoch < known.epoch:
+            if known.phase is Phase.ORIGINAL:
+                # PostgreSQL was left behind, and has no part in this phase.
+                return known
             raise ProtectedError(
                 f"the ledger beside the CSV is in epoch {known.epoch}, PostgreSQL in {found.epoch}",
                 code="epochs_contradict",
@@ -79,6 +84,12 @@ class Authority:
             )
         held.keep(found)
         return found
+
+    def _asked(self, known: State | None) -> State:
+        changing = known is not None and known.changing
+        if self._has_database() or changing:
+            return self._begin(known)
+        return known or State(Phase.ORIGINAL, 1)
 
     @contextmanager
     def reached(self) -> Iterator[PostgresTables]:

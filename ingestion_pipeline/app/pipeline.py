@@ -13,6 +13,7 @@ from uuid import UUID
 
 from ingestion_pipeline.app.authority import Authority
 from ingestion_pipeline.app.batch import Batch
+from ingestion_pipeline.app.phases import Phases
 from ingestion_pipeline.app.places import Places
 from ingestion_pipeline.app.reading import Reading
 from ingestion_pipeline.app.writing import Writing
@@ -54,6 +55,11 @@ class Pipeline:
     """The verbs, with the places they work on filled in. Made by `open_pipeline`.
 
     PostgreSQL is reached, and the embedded server started, when a verb first needs it.
+
+    Attributes:
+        settings: The site's.
+        csv: The CSV.
+        phase: Plans and makes changes of phase.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -68,6 +74,7 @@ class Pipeline:
         self._reading = Reading(
             self.csv, self._authority, self._brakes(), self._writing.settle_first, fallback=fallback
         )
+        self.phase = Phases(self._places, self._authority, self._writing, self.export, who())
 
     def __enter__(self) -> Self:
         return self

@@ -44,6 +44,19 @@ class Dirty:
 
 
 @dataclass(frozen=True, slots=True)
+class Placed:
+    """A person as one side has them.
+
+    Attributes:
+        place: Where the row stands in the file, from 0.
+        cells: In the file's order.
+    """
+
+    place: int
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Pending:
     """How much is pending.
 

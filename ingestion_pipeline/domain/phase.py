@@ -1,5 +1,6 @@
-"""The four phases, and which side leads in each."""
+"""The four phases, which side leads in each, and the moves between them."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
@@ -12,7 +13,7 @@ class Side(StrEnum):
 
 
 class Phase(StrEnum):
-    """How far the move from the CSV to PostgreSQL has come."""
+    """How far the move from the CSV to PostgreSQL has come, in this order."""
 
     ORIGINAL = "original"
     DUAL_WRITE = "dual_write"
@@ -43,6 +44,58 @@ class Phase(StrEnum):
             case _:
                 assert_never(self)
 
+    @property
+    def next(self) -> "Phase | None":
+        """The phase one step further; None after the last."""
+        return _ORDER[place] if (place := _ORDER.index(self) + 1) < len(_ORDER) else None
 
-FIRST_PHASES = frozenset({Phase.ORIGINAL, Phase.DUAL_WRITE})
-"""The phases a fresh site may start in: the CSV leads in both, so nothing is at stake."""
+    @property
+    def previous(self) -> "Phase | None":
+        """The phase one step back; None before the first."""
+        return _ORDER[place] if (place := _ORDER.index(self) - 1) >= 0 else None
+
+    def is_before(self, other: "Phase") -> bool:
+        """Whether the other phase is further on."""
+        return _ORDER.index(self) < _ORDER.index(other)
+
+
+_ORDER = tuple(Phase)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One change of phase.
+
+    Attributes:
+        before: The phase it leaves.
+        after: The phase it enters.
+    """
+
+    before: Phase
+    after: Phase
+
+    @property
+    def is_forward(self) -> bool:
+        """Whether it goes on, rather than back."""
+        return self.before.is_before(self.after)
+
+    def __str__(self) -> str:
+        return f"{self.before} -> {self.after}"
+
+
+def path(before: Phase, after: Phase) -> list[Move]:
+    """The single steps from one phase to another."""
+    moves: list[Move] = []
+    here = before
+    while here is not after:
+        there = here.next if here.is_before(after) else here.previous
+        if there is None:
+            raise AssertionError("the phases end before the one that is looked for")
+        moves.append(Move(here, there))
+        here = there
+    return moves
+
+
+def first_phase(wanted: Phase) -> Phase:
+    """The phase a fresh site begins in: never one in which PostgreSQL leads, for it holds nothing yet."""
+    return wanted if wanted.authority is Side.CSV else Phase.DUAL_WRITE

@@ -8,8 +8,9 @@ from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.dialect import Dialect
 from ingestion_pipeline.domain.errors import InputRefusedError
 from ingestion_pipeline.domain.journal import Kind, Record
-from ingestion_pipeline.domain.pending import Dirty, Followed, Pending
+from ingestion_pipeline.domain.pending import Dirty, Followed, Pending, Placed
 from ingestion_pipeline.domain.phase import Phase, Side
+from ingestion_pipeline.domain.phase_change import PhaseChange
 from ingestion_pipeline.domain.proof import Proof
 from ingestion_pipeline.domain.quarantine import Count, Decision, Entry
 from ingestion_pipeline.domain.receipt import Made, Write
@@ -109,7 +110,15 @@ class HeldCsv(Protocol):
         ...
 
     def keep(self, state: State) -> None:
-        """Keep the phase in force."""
+        """Keep the phase in force; a change of phase that was begun has led to it, or was cancelled."""
+        ...
+
+    def mark(self, state: State, change: PhaseChange) -> None:
+        """Note that the phase in force is about to be changed: until it is kept, only PostgreSQL knows it."""
+        ...
+
+    def note_later(self, epoch: int, **found: object) -> None:
+        """Keep what became known of a change of phase afterwards."""
         ...
 
     def refresh(self, brakes: Brakes | None) -> Merged | None:
@@ -118,6 +127,10 @@ class HeldCsv(Protocol):
 
     def is_ours(self) -> bool:
         """Whether the file is the one this package wrote last."""
+        ...
+
+    def looks_ours(self) -> bool:
+        """As `is_ours`, but only to look at."""
         ...
 
     @property
@@ -132,6 +145,14 @@ class HeldCsv(Protocol):
 
     def read_all(self, row_ids: Sequence[str]) -> dict[str, dict[str, str]]:
         """Several persons' cells by column; those who are not there are left out."""
+        ...
+
+    def placed(self, row_ids: Collection[str]) -> dict[str, Placed]:
+        """Where several persons stand in the file, and their cells in its order."""
+        ...
+
+    def since(self, sequence: int) -> list[Record] | None:
+        """What was written or merged after a record; None where that is not known any more."""
         ...
 
     def write(
@@ -181,6 +202,18 @@ class HeldCsv(Protocol):
         ...
 
 
+class Scratch(Protocol):
+    """A file that is written to be looked at only."""
+
+    def write(self, data: bytes, /) -> object:
+        """Append bytes."""
+        ...
+
+    def settle(self) -> object:
+        """Bring the bytes to disk and read them back."""
+        ...
+
+
 class Csv(Protocol):
     """The CSV that is one of the two sides."""
 
@@ -211,6 +244,10 @@ class Csv(Protocol):
 
     def still(self) -> AbstractContextManager[HeldCsv]:
         """The CSV while nobody writes; only to look at."""
+        ...
+
+    def scratch(self) -> AbstractContextManager["Scratch"]:
+        """A file on the CSV's own disk that is gone at the end."""
         ...
 
     @property
@@ -256,6 +293,10 @@ class Snapshot(Protocol):
         """How many quarantine entries stand."""
         ...
 
+    def horizon(self) -> str:
+        """The oldest transaction whose changes may not be in this state."""
+        ...
+
     def pending(self) -> Pending:
         """How much the CSV that follows has yet to get."""
         ...
@@ -269,6 +310,38 @@ class Snapshot(Protocol):
         ...
 
 
+class Fence(Snapshot, Protocol):
+    """The tables, which nobody else writes while the phase is changed."""
+
+    def changed_since(self, horizon: str, limit: int) -> set[str] | None:
+        """Who was changed from this transaction on, but for those who are gone; None for too many."""
+        ...
+
+    def lines(self) -> int:
+        """How many lines the CSV has that the tables hold."""
+        ...
+
+    def placed(self, row_ids: Collection[str], columns: Collection[str]) -> dict[str, Placed]:
+        """Where several persons stand in the CSV that the tables hold, and their cells."""
+        ...
+
+    def last_revision(self) -> int:
+        """The highest revision given so far."""
+        ...
+
+    def note_pending(self, row_ids: Collection[str]) -> None:
+        """Note that the CSV has yet to get these people."""
+        ...
+
+    def clear_pending(self) -> None:
+        """Note that the CSV has everybody."""
+        ...
+
+    def change(self, state: State, by: str) -> None:
+        """Put another phase in force: what cannot be taken back any more."""
+        ...
+
+
 class Tables(Protocol):
     """The three tables and what guards them."""
 
@@ -278,6 +351,18 @@ class Tables(Protocol):
 
     def begin(self, wanted: Phase, *, known: State | None = None, dry_run: bool = False) -> State:
         """Begin on a fresh site; a site that has begun stays as it is."""
+        ...
+
+    def is_synced(self) -> bool:
+        """Whether the tables were ever made equal to a file."""
+        ...
+
+    def fenced(self, state: State) -> AbstractContextManager[Fence]:
+        """The tables while nobody else writes them, in the phase that is to be in force."""
+        ...
+
+    def go_on_from(self, state: State) -> None:
+        """Say what the ledger says, as what PostgreSQL says was left behind."""
         ...
 
     def sync(

@@ -19,8 +19,10 @@ class Proof:
         pending: Rows not yet settled.
         undecided: Quarantine entries without a decision.
         bytes_equal: Whether the rendered bytes were the file's.
-        way_back_rehearsed: Whether rolling back was tried on scratch copies.
+        way_back_rehearsed: Whether the CSV was rendered anew on its own disk, and came out the same.
         run_id: The Dagster run, if one compared.
+        sequence: The last record of the CSV's journal that was in the file compared.
+        horizon: The oldest transaction whose changes may not have been in the tables compared.
         stamped_at: When; None until it is kept.
     """
 
@@ -35,6 +37,8 @@ class Proof:
     bytes_equal: bool
     way_back_rehearsed: bool
     run_id: str | None
+    sequence: int | None = None
+    horizon: str | None = None
     stamped_at: datetime | None = None
 
 
@@ -65,7 +69,11 @@ def why_not(proof: Proof | None, present: Present) -> Iterator[str]:
         yield "the two sides have never been compared"
         return
     yield from _found(proof)
-    yield from _voided(proof, present)
+    yield from voided(proof, present)
+    if present.pending:
+        yield f"{present.pending} rows are pending"
+    if present.undecided:
+        yield f"{present.undecided} quarantine entries are undecided"
 
 
 def _found(proof: Proof) -> Iterator[str]:
@@ -75,7 +83,8 @@ def _found(proof: Proof) -> Iterator[str]:
         yield "PostgreSQL does not render the file's bytes"
 
 
-def _voided(proof: Proof, present: Present) -> Iterator[str]:
+def voided(proof: Proof, present: Present) -> Iterator[str]:
+    """Every reason why the proof says nothing about the present."""
     if proof.epoch != present.epoch:
         yield f"the last comparison was made in epoch {proof.epoch}, now is {present.epoch}"
     if proof.csv_sha256 != present.csv_sha256:
@@ -84,7 +93,3 @@ def _voided(proof: Proof, present: Present) -> Iterator[str]:
         yield "PostgreSQL has changed since the last comparison"
     if proof.contract_version != present.contract_version:
         yield "the contract has changed since the last comparison"
-    if present.pending:
-        yield f"{present.pending} rows are pending"
-    if present.undecided:
-        yield f"{present.undecided} quarantine entries are undecided"

@@ -13,10 +13,12 @@ class State:
     Attributes:
         phase: Which side leads.
         epoch: Counts the changes of phase, from 1.
+        changing: Whether a change of phase was begun and nobody has seen its end; only PostgreSQL knows then.
     """
 
     phase: Phase
     epoch: int
+    changing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,7 @@ class CompareReport:
         pending: Rows not settled when the two were compared.
         csv_sha256: Hex digest of the file compared.
         seconds: How long it took.
+        not_rehearsed: Why the way back could not be rehearsed, where that was asked for.
     """
 
     equal: bool
@@ -121,6 +124,7 @@ class CompareReport:
     csv_sha256: str
     rows: int
     seconds: float
+    not_rehearsed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.ports import Csv, HeldCsv, Progress, Snapshot, Tables
 from ingestion_pipeline.domain.proof import Proof
 from ingestion_pipeline.domain.reports import CompareReport, Found, State
+from ingestion_pipeline.operations.rehearse import rehearse
 from ingestion_pipeline.operations.settle import bring_postgres_level, level
 
 FIRST = 10_000
@@ -26,6 +27,8 @@ def compare(
     limit: int = FIRST,
     run_id: str | None = None,
     progress: Progress | None = None,
+    way_back: bool = False,
+    aside: str | None = None,
 ) -> CompareReport:
     """Compare the CSV with the tables, and stamp a proof of what was found.
 
@@ -36,6 +39,8 @@ def compare(
         limit: Differences named at most; all are counted.
         run_id: The Dagster run that compares, if one does.
         progress: Told how many bytes of the file have been read, where rows are compared.
+        way_back: Rehearse rolling back too: render the CSV on its own disk.
+        aside: In database_native, render the CSV first; the folder for the one that lies there.
 
     Raises:
         InputRefusedError: The file does not keep the contract.
@@ -51,16 +56,31 @@ def compare(
             state = snapshot.state()
             if state.phase is Phase.DATABASE_PRIMARY:
                 pending, levelled = _bring_csv_level(held, snapshot)
+            elif state.phase is Phase.DATABASE_NATIVE and aside is not None:
+                held.render(snapshot.render, foreign=aside)
             pinned = stack.enter_context(csv.pinned())
-        rendered, rows = snapshot.rendered_digest()
+            sequence = held.last_sequence()
+        rendered, rows, failed = _rendered(csv, snapshot, way_back=way_back)
         found_in, found = pinned.sha256(), Found()
         if found_in != rendered:
             found_in, rows, found = _locate(pinned, csv.place, snapshot, state, limit, progress)
         bytes_equal = found_in == rendered
         if bytes_equal:
             found = snapshot.misspelled(limit)
-        proof = _proof(
-            snapshot, state, found_in, rows, found, pending, bytes_equal=bytes_equal, run_id=run_id
+        proof = Proof(
+            epoch=state.epoch,
+            csv_sha256=found_in,
+            position=snapshot.position(),
+            contract_version=contract_version(),
+            rows=rows,
+            differences=found.counted,
+            pending=pending,
+            undecided=snapshot.quarantine_count().undecided,
+            bytes_equal=bytes_equal,
+            way_back_rehearsed=way_back and failed is None and bytes_equal,
+            run_id=run_id,
+            sequence=sequence,
+            horizon=snapshot.horizon(),
         )
     if levelled:
         tables.clear(levelled)
@@ -77,7 +97,16 @@ def compare(
         csv_sha256=found_in,
         rows=rows,
         seconds=round(time.monotonic() - began, 3),
+        not_rehearsed=failed,
     )
+
+
+def _rendered(csv: Csv, snapshot: Snapshot, *, way_back: bool) -> tuple[str, int, str | None]:
+    """The digest and rows of what PostgreSQL renders, and why the CSV's disk would not take it."""
+    if not way_back:
+        return *snapshot.rendered_digest(), None
+    rehearsal = rehearse(csv, snapshot)
+    return rehearsal.sha256, rehearsal.rows, rehearsal.failed
 
 
 def _bring_postgres_level(held: HeldCsv, tables: Tables, brakes: Brakes) -> int:
@@ -109,29 +138,3 @@ def _locate(
         # The name it was pinned under says nothing to anybody.
         error.place = replace(error.place, file=named)
         raise
-
-
-def _proof(
-    snapshot: Snapshot,
-    state: State,
-    csv_sha256: str,
-    rows: int,
-    found: Found,
-    pending: int,
-    *,
-    bytes_equal: bool,
-    run_id: str | None,
-) -> Proof:
-    return Proof(
-        epoch=state.epoch,
-        csv_sha256=csv_sha256,
-        position=snapshot.position(),
-        contract_version=contract_version(),
-        rows=rows,
-        differences=found.counted,
-        pending=pending,
-        undecided=snapshot.quarantine_count().undecided,
-        bytes_equal=bytes_equal,
-        way_back_rehearsed=False,
-        run_id=run_id,
-    )

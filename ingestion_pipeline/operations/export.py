@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
 from ingestion_pipeline.domain.dialect import Dialect
 from ingestion_pipeline.domain.errors import ProtectedError
-from ingestion_pipeline.domain.phase import Phase
+from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.ports import Csv, Sink, Snapshot, Tables, Versions
 from ingestion_pipeline.domain.reports import State
 from ingestion_pipeline.domain.version import Content, Manifest, Version
@@ -57,8 +58,14 @@ def export(
     began = time.monotonic()
     tables.begin(wanted)
     newest = versions.newest()
-    with versions.draft() as draft, tables.snapshot() as snapshot:
-        state = snapshot.state()
+    with ExitStack() as stack:
+        draft = stack.enter_context(versions.draft())
+        # The file and the snapshot are of one instant: nobody writes the file between the two.
+        with csv.held():
+            snapshot = stack.enter_context(tables.snapshot())
+            state = snapshot.state()
+            if state.phase.authority is Side.CSV:
+                csv = stack.enter_context(csv.pinned())
         rows, dialect = _write(state, csv, snapshot, draft)
         if state.phase is Phase.DUAL_WRITE and draft.sha256 != csv.sha256():
             raise _unequal()

@@ -14,8 +14,11 @@ from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.ports import Csv, HeldCsv, Snapshot, Tables
 from ingestion_pipeline.domain.reports import Merged, State
 
-ONE_BY_ONE = 1_000
-"""People brought over row by row; more are brought over in bulk."""
+FOLLOWED = 1_000
+"""People brought to PostgreSQL row by row; more are brought over in bulk."""
+
+PUT = 5_000
+"""People brought to the CSV row by row; for more it is rendered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,7 @@ def bring_postgres_level(
         return 0
     last = {record.row_id: record for record in records if record.kind is not Kind.MERGED}
     merged = any(record.kind is Kind.MERGED for record in records)
-    in_bulk = merged or len(last) > ONE_BY_ONE
+    in_bulk = merged or len(last) > FOLLOWED
     if in_bulk and csv.file[2] > at_most:
         raise UnavailableError("what is pending is too much for one write", code="too_much_pending")
     people = {} if in_bulk else csv.read_all(list(last))
@@ -171,8 +174,8 @@ def bring_csv_level(held: HeldCsv, tables: Tables, state: State, aside: str) -> 
 
 def level(held: HeldCsv, snapshot: Snapshot) -> list[Dirty]:
     """Make the CSV what a snapshot of PostgreSQL holds; gives the people that had to be brought over."""
-    dirty = snapshot.dirty(held.columns, ONE_BY_ONE + 1)
-    if len(dirty) > ONE_BY_ONE:
+    dirty = snapshot.dirty(held.columns, PUT + 1)
+    if len(dirty) > PUT:
         held.render(snapshot.render, foreign=None)
         return snapshot.dirty(())
     if dirty:

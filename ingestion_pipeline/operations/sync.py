@@ -1,6 +1,7 @@
 """sync: make the follower equal to the authority."""
 
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import assert_never
 
@@ -8,7 +9,7 @@ from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.errors import ProtectedError
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.ports import Csv, HeldCsv, Progress, Step, Tables
-from ingestion_pipeline.domain.reports import SyncReport
+from ingestion_pipeline.domain.reports import State, SyncReport
 
 
 def sync(
@@ -60,7 +61,7 @@ def sync(
             raise ProtectedError(
                 "in phase original PostgreSQL has no part yet",
                 code="no_follower",
-                hint="Set migration.phase: dual_write in the configuration.",
+                hint="`ingest phase advance --to dual_write` syncs and changes the phase.",
             )
         case Phase.DATABASE_PRIMARY | Phase.DATABASE_NATIVE:
             raise ProtectedError(
@@ -71,3 +72,31 @@ def sync(
         case _:
             assert_never(state.phase)
     return replace(report, seconds=round(time.monotonic() - began, 3))
+
+
+def first_sync(csv: Csv, tables: Tables, state: State, *, brakes: Brakes | None, step: Step) -> int:
+    """Make PostgreSQL equal to the CSV while that is still alone, and others go on writing it.
+
+    Args:
+        csv: The CSV.
+        tables: The three tables.
+        state: The phase in force.
+        brakes: How much may vanish; None to let anything vanish.
+        step: Told the name of each longer step.
+
+    Returns:
+        The last record of the CSV's journal that was in the file.
+
+    Raises:
+        PipelineError: As `sync`.
+    """
+    with ExitStack() as stack:
+        with csv.held() as held:
+            if held.is_used():
+                held.refresh(brakes)
+            pinned = stack.enter_context(csv.pinned())
+            sequence = held.last_sequence()
+        tables.sync(
+            pinned.reading, began=state, brakes=brakes, dry_run=False, step=step, least_revision=sequence
+        )
+    return sequence

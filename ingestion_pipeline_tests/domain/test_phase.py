@@ -2,7 +2,7 @@
 
 import pytest
 
-from ingestion_pipeline.domain.phase import FIRST_PHASES, Phase, Side
+from ingestion_pipeline.domain.phase import Phase, Side, first_phase, path
 
 
 @pytest.mark.parametrize(
@@ -24,4 +24,18 @@ def test_there_are_four_phases_in_order() -> None:
 
 
 def test_a_fresh_site_begins_where_the_csv_leads() -> None:
-    assert {phase for phase in Phase if phase.authority is Side.CSV} == FIRST_PHASES
+    assert [first_phase(phase) for phase in Phase] == ["original", *["dual_write"] * 3]
+
+
+def test_a_way_is_made_of_single_steps() -> None:
+    there = path(Phase.ORIGINAL, Phase.DATABASE_NATIVE)
+    back = path(Phase.DATABASE_NATIVE, Phase.ORIGINAL)
+    assert [str(move) for move in there] == [
+        "original -> dual_write",
+        "dual_write -> database_primary",
+        "database_primary -> database_native",
+    ]
+    assert [(move.after, move.before) for move in reversed(back)] == [
+        (move.before, move.after) for move in there
+    ]
+    assert path(Phase.DUAL_WRITE, Phase.DUAL_WRITE) == []

@@ -159,9 +159,9 @@ def test_very_many_are_rendered(site: Site, pipeline: Pipeline, monkeypatch: pyt
     leading(site, pipeline, spelled(ROWS))
     monkeypatch.setattr(LockedCsv, "put", stopped)
     new = "INSERT INTO people (row_id, name, email, type, ordinal)"
-    stray(site.database, f"{new} SELECT 'n' || n, '', '', '', -n FROM generate_series(1, 1010) AS n")
+    stray(site.database, f"{new} SELECT 'n' || n, '', '', '', -n FROM generate_series(1, 5010) AS n")
 
-    assert pipeline.settle().settled == 1010
+    assert pipeline.settle().settled == 5010
 
     assert_settled(site, pipeline)
 

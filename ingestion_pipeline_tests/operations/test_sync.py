@@ -7,7 +7,6 @@ from ingestion_pipeline.domain.errors import (
     Exit,
     PipelineError,
     ProtectedError,
-    SettingsError,
     UnavailableError,
 )
 from ingestion_pipeline.domain.phase import Phase
@@ -160,27 +159,29 @@ def test_original_has_no_follower(site: Site) -> None:
     assert site.execute("SELECT count(*) FROM people") == [(0,)]
 
 
-def test_original_goes_on_to_dual_write_by_itself(site: Site) -> None:
+def test_original_goes_on_through_the_gate_only(site: Site) -> None:
     phased(site, "original")
     with open_pipeline(site.config) as pipeline, pytest.raises(ProtectedError):
         pipeline.sync()
     phased(site, "dual_write")
 
     with open_pipeline(site.config) as pipeline:
-        pipeline.sync()
+        with pytest.raises(ProtectedError) as refused:
+            pipeline.sync()
         status = pipeline.status()
 
-    assert (status.in_force, status.epoch) == (Phase.DUAL_WRITE, 2)
+    assert refused.value.code == "no_follower"
+    assert (status.in_force, status.epoch) == (Phase.ORIGINAL, 1)
 
 
 @pytest.mark.parametrize("phase", ["database_primary", "database_native"])
-def test_fresh_site_cannot_begin_where_postgres_leads(site: Site, phase: str) -> None:
+def test_fresh_site_begins_where_the_csv_leads(site: Site, phase: str) -> None:
     phased(site, phase)
-    with open_pipeline(site.config) as pipeline, pytest.raises(SettingsError) as refused:
+    with open_pipeline(site.config) as pipeline:
         pipeline.sync()
+        status = pipeline.status()
 
-    assert (refused.value.code, refused.value.exit) == ("phase_too_far", Exit.USAGE)
-    assert site.execute("SELECT count(*) FROM ingestion.migration_state") == [(0,)]
+    assert (status.wanted, status.in_force, status.epoch) == (phase, Phase.DUAL_WRITE, 1)
 
 
 @pytest.mark.parametrize("phase", ["database_primary", "database_native"])

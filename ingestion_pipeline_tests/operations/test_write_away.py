@@ -92,7 +92,7 @@ def test_more_than_a_few_are_brought_over_in_bulk(
     site: Site, following: Pipeline, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy.away()
-    writes = (checked(f"n{number}", NEW | {"link": f"l{number}"}) for number in range(settle.ONE_BY_ONE + 1))
+    writes = (checked(f"n{number}", NEW | {"link": f"l{number}"}) for number in range(settle.FOLLOWED + 1))
     receipts = list(following.write_each(writes))
     assert following.status().pending.rows == len(receipts) == 1001
     proxy.back()
@@ -110,7 +110,7 @@ def test_more_than_a_few_are_brought_over_in_bulk(
 def test_what_was_acknowledged_is_not_braked(
     site: Site, following: Pipeline, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settle, "ONE_BY_ONE", 3)
+    monkeypatch.setattr(settle, "FOLLOWED", 3)
     monkeypatch.setattr(authority, "LEFT_ALONE", 0.0)
     proxy.away()
     with following.batch() as batch:

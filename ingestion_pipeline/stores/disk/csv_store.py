@@ -8,13 +8,14 @@ from uuid import uuid4
 
 from ingestion_pipeline.domain.dialect import Dialect
 from ingestion_pipeline.domain.errors import Place, ProtectedError, UnavailableError
+from ingestion_pipeline.domain.phase_change import PhaseChange
 from ingestion_pipeline.domain.ports import Sink
 from ingestion_pipeline.domain.receipt import Answered, Write
 from ingestion_pipeline.domain.record import Examination, is_rejected
 from ingestion_pipeline.domain.reports import Normalised, State
-from ingestion_pipeline.stores.atomic import Written, digest, draft, make_folder
+from ingestion_pipeline.stores.atomic import Draft, Written, digest, draft, make_folder
 from ingestion_pipeline.stores.disk.csv_reading import CsvReading
-from ingestion_pipeline.stores.disk.lock import FileLock
+from ingestion_pipeline.stores.disk.lock import FileLock, release
 from ingestion_pipeline.stores.disk.locked_csv import LockedCsv
 from ingestion_pipeline.stores.disk.normalising import normalise
 from ingestion_pipeline.stores.disk.spelling import spell
@@ -78,6 +79,43 @@ class CsvStore:
     def state(self) -> State | None:
         """The phase in force, by the ledger, without waiting for anybody."""
         return self._locked.state()
+
+    def changing(self) -> PhaseChange | None:
+        """The change of phase that was begun and nobody has seen the end of, without waiting for anybody."""
+        return self._locked.changing()
+
+    def phases(self) -> list[PhaseChange]:
+        """Every change of phase, the oldest first."""
+        return self._locked.phases()
+
+    @contextmanager
+    def switching(self) -> Iterator[None]:
+        """While nobody else changes the phase.
+
+        Raises:
+            UnavailableError: Somebody else is changing it.
+        """
+        with self._refusals():
+            lock = FileLock(self.state_dir / "switch")
+            descriptor = lock.at_once()
+            if descriptor is None:
+                raise UnavailableError(
+                    "somebody else is changing the phase at this moment",
+                    code="changing",
+                    place=Place(file=self.place),
+                    hint="`ingest phase history` shows what came of it.",
+                )
+            try:
+                yield
+            finally:
+                release(descriptor)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Draft]:
+        """A file on the CSV's own disk that is gone at the end."""
+        make_folder(self.state_dir)
+        with draft(self.state_dir / "scratch") as new:
+            yield new
 
     @property
     def takes_in(self) -> bool:

@@ -118,8 +118,10 @@ class JournalLog:
 
     def retained(self) -> Iterator[Record]:
         """Every record still kept, in order."""
+        return self._records(self._segments())
+
+    def _records(self, segments: Sequence[Path]) -> Iterator[Record]:
         previous = None
-        segments = self._segments()
         for segment in segments:
             data = segment.read_bytes()
             scan = Scan(data, _before(segment) if previous is None else previous)
@@ -128,6 +130,18 @@ class JournalLog:
             torn = scan.end < len(data)
             if scan.damage is not None or (torn and segment != segments[-1]):
                 raise self._damaged(segment, scan.end, "is damaged")
+
+    def since(self, sequence: int) -> list[Record] | None:
+        """What was written or merged after a record; None where that is not kept any more."""
+        segments = self._segments()
+        reaching = [place for place, segment in enumerate(segments) if _before(segment) <= sequence]
+        if not reaching:
+            return None if segments else []
+        return [
+            record
+            for record in self._records(segments[reaching[-1] :])
+            if record.sequence > sequence and record.kind is not Kind.CLOSED
+        ]
 
     def written(self, write_id: UUID) -> Record | None:
         """The record of a write, if it is still kept."""

@@ -13,11 +13,22 @@ from ingestion_pipeline.stores.atomic import make_folder
 _SHARE_OF_WAIT = 0.25
 _SHORTEST = 0.0005
 
+_NEXT = 0.005
+"""Seconds between two looks at most of the one whose turn is next."""
+
+_POLITE = 2.0
+"""Seconds the turn is waited for: a program that was stopped while it had it must not stop all others."""
+
+
+class _TimeUpError(Exception):
+    """Neither came in time."""
+
 
 class FileLock:
     """A lock that the system lets go of when its holder dies, however it dies.
 
-    Taken anew each time, it keeps threads apart as well as processes.
+    Taken anew each time, it keeps threads apart as well as processes. Who waits takes the turn first, a
+    second lock, so that nobody who comes later goes before.
 
     Args:
         path: The file that is locked; never the CSV itself, which is replaced.
@@ -28,6 +39,7 @@ class FileLock:
     def __init__(self, path: Path, timeout: float = 30.0, check_interval: float = 0.1) -> None:
         self.path = path
         self.timeout = timeout
+        self._turn = path.with_name(f"{path.name}.turn")
         self._check_interval = check_interval
 
     @contextmanager
@@ -51,19 +63,25 @@ class FileLock:
             yield
 
     def at_once(self) -> int | None:
-        """The descriptor that holds the lock, to be given to `release`; None when somebody else has it."""
-        descriptor = self._opened()
-        try:
-            taken = self._taken(descriptor, fcntl.LOCK_EX)
-        except BaseException:
-            release(descriptor)
-            raise
-        if not taken:
-            release(descriptor)
-        return descriptor if taken else None
+        """The descriptor that holds the lock, to be given to `release`; None when others have it, or wait."""
+        with self._turning() as turn:
+            if not self._taken(turn, self._turn, fcntl.LOCK_EX):
+                return None
+            descriptor = self._opened(self.path)
+            taken = False
+            try:
+                taken = self._taken(descriptor, self.path, fcntl.LOCK_EX)
+            finally:
+                if not taken:
+                    release(descriptor)
+            return descriptor if taken else None
 
-    def wait(self, done: Callable[[], bool]) -> int | None:
+    def wait(self, done: Callable[[], bool] = lambda: False, kind: int = fcntl.LOCK_EX) -> int | None:
         """Wait for the lock, or for something that makes it unnecessary.
+
+        Args:
+            done: Whether it is unnecessary.
+            kind: fcntl.LOCK_EX, or LOCK_SH to share it.
 
         Returns:
             The descriptor that holds the lock, to be given to `release`; None when `done` came first.
@@ -71,41 +89,63 @@ class FileLock:
         Raises:
             UnavailableError: Neither came in time.
         """
-        descriptor = self._opened()
+        began = time.monotonic()
+        until = began + self.timeout
+        with self._turning() as turn:
+            with suppress(_TimeUpError):
+                polite = min(until, began + _POLITE)
+                if not self._acquired(turn, self._turn, fcntl.LOCK_EX, self._check_interval, polite, done):
+                    return None
+            descriptor = self._opened(self.path)
+            taken = False
+            try:
+                taken = self._acquired(descriptor, self.path, kind, _NEXT, until, done)
+            except _TimeUpError:
+                raise UnavailableError(
+                    f"somebody else held the CSV's lock for {self.timeout:g} s",
+                    code="locked",
+                    place=Place(file=str(self.path)),
+                    hint="Try again when the other program is done, or raise file_locking.timeout.",
+                ) from None
+            finally:
+                if not taken:
+                    release(descriptor)
+            return descriptor if taken else None
+
+    @contextmanager
+    def _turning(self) -> Iterator[int]:
+        descriptor = self._opened(self._turn)
         try:
-            if self._acquired(descriptor, fcntl.LOCK_EX, done):
-                return descriptor
-        except BaseException:
+            yield descriptor
+        finally:
             release(descriptor)
-            raise
-        release(descriptor)
-        return None
 
     @contextmanager
     def _held(self, kind: int) -> Iterator[None]:
-        descriptor = self._opened()
+        descriptor = self.wait(kind=kind)
+        if descriptor is None:
+            raise AssertionError("a lock that was waited for without end is not held")
         try:
-            self._acquired(descriptor, kind, lambda: False)
             yield
         finally:
             release(descriptor)
 
-    def _opened(self) -> int:
-        make_folder(self.path.parent)
+    def _opened(self, path: Path) -> int:
+        make_folder(path.parent)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
-            return os.open(self.path, flags, 0o600)
+            return os.open(path, flags, 0o600)
         except OSError as error:
             raise self._unusable(error) from None
 
-    def _taken(self, descriptor: int, kind: int) -> bool:
+    def _taken(self, descriptor: int, path: Path, kind: int) -> bool:
         try:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         except OSError as error:
             raise self._unusable(error) from None
-        if self._is_the_one(descriptor):
+        if _names(path, descriptor):
             return True
         raise UnavailableError(
             "the lock's file was taken away while it was waited for",
@@ -113,13 +153,6 @@ class FileLock:
             place=Place(file=str(self.path)),
             hint="Leave the files beside the CSV alone, and try again.",
         )
-
-    def _is_the_one(self, descriptor: int) -> bool:
-        """Whether others who open the lock now open the same file."""
-        try:
-            return os.path.samestat(os.fstat(descriptor), self.path.stat())
-        except FileNotFoundError:
-            return False
 
     def _unusable(self, error: OSError) -> UnavailableError:
         return UnavailableError(
@@ -129,23 +162,34 @@ class FileLock:
             hint="Run this as the user who owns the CSV, on a disk that can lock files.",
         )
 
-    def _acquired(self, descriptor: int, kind: int, done: Callable[[], bool]) -> bool:
+    def _acquired(
+        self,
+        descriptor: int,
+        path: Path,
+        kind: int,
+        longest: float,
+        until: float,
+        done: Callable[[], bool],
+    ) -> bool:
         began = time.monotonic()
         while True:
             if done():
                 return False
-            if self._taken(descriptor, kind):
+            if self._taken(descriptor, path, kind):
                 return True
-            waited = time.monotonic() - began
-            if waited >= self.timeout:
-                raise UnavailableError(
-                    f"somebody else held the CSV's lock for {self.timeout:g} s",
-                    code="locked",
-                    place=Place(file=str(self.path)),
-                    hint="Try again when the other program is done, or raise file_locking.timeout.",
-                )
-            pause = min(self._check_interval, max(_SHORTEST, waited * _SHARE_OF_WAIT))
-            time.sleep(min(pause, self.timeout - waited + _SHORTEST))
+            now = time.monotonic()
+            if now >= until:
+                raise _TimeUpError
+            pause = min(longest, max(_SHORTEST, (now - began) * _SHARE_OF_WAIT))
+            time.sleep(min(pause, until - now + _SHORTEST))
+
+
+def _names(path: Path, descriptor: int) -> bool:
+    """Whether others who open the path now open the same file."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def release(descriptor: int) -> None:

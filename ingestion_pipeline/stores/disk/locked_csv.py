@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -11,7 +11,8 @@ from pathlib import Path
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.change import Change
 from ingestion_pipeline.domain.journal import Kind, Record
-from ingestion_pipeline.domain.pending import Pending
+from ingestion_pipeline.domain.pending import Pending, Placed
+from ingestion_pipeline.domain.phase_change import PhaseChange
 from ingestion_pipeline.domain.ports import Sink
 from ingestion_pipeline.domain.receipt import Write
 from ingestion_pipeline.domain.reports import Merged, State
@@ -23,6 +24,7 @@ from ingestion_pipeline.stores.disk.group import Group, Outcome
 from ingestion_pipeline.stores.disk.identity import Identity
 from ingestion_pipeline.stores.disk.journal_log import JournalLog
 from ingestion_pipeline.stores.disk.ledger import Ledger
+from ingestion_pipeline.stores.disk.phase_log import PhaseLog
 from ingestion_pipeline.stores.disk.row_file import RowFile
 from ingestion_pipeline.stores.disk.row_index import RowIndex
 from ingestion_pipeline.stores.disk.splicing import Splice, line
@@ -44,6 +46,7 @@ class LockedCsv:
         self.journal = JournalLog(state / "journal")
         self._rows = RowFile(path, state / "index", self.journal)
         self._ledger = Ledger(state / "ledger.json")
+        self._phases = PhaseLog(state / "phases.jsonl")
         self._waiting = state / "fallback"
         self._merged = state / "merged.json"
         self._state = state
@@ -54,9 +57,28 @@ class LockedCsv:
         return self._ledger.read()
 
     def keep(self, state: State) -> None:
-        """Keep the phase in force."""
+        """Keep the phase in force; a change of phase that was begun has led to it, or was cancelled."""
         if self._ledger.read() != state:
+            begun = self._ledger.change()
+            if begun is not None and begun.epoch == state.epoch:
+                self._phases.note(begun)
             self._ledger.keep(state)
+
+    def mark(self, state: State, change: PhaseChange) -> None:
+        """Note that the phase in force is about to be changed: until it is kept, only PostgreSQL knows it."""
+        self._ledger.mark(state, change)
+
+    def changing(self) -> PhaseChange | None:
+        """The change of phase that was begun and nobody has seen the end of."""
+        return self._ledger.change()
+
+    def phases(self) -> list[PhaseChange]:
+        """Every change of phase, the oldest first."""
+        return self._phases.changes()
+
+    def note_later(self, epoch: int, **found: object) -> None:
+        """Keep what became known of a change of phase afterwards."""
+        self._phases.note_later(epoch, found)
 
     def refresh(self, brakes: Brakes | None) -> Merged | None:
         """Finish what was interrupted, and merge what somebody else made of the file.
@@ -93,11 +115,13 @@ class LockedCsv:
 
     def looks_ours(self) -> bool:
         """As `is_ours`, but only to look at: what was interrupted stays so, whoever holds the lock."""
+        if not self.path.is_file():
+            return False
         self.journal.catch_up()
-        known = self._rows.saved() if self.path.is_file() else None
-        if known is None or self._rows.is_current(known):
-            return known is not None
-        return digest(self.path).sha256 in (known.sha256, self.journal.file)
+        known = self._rows.saved()
+        if known is not None and self._rows.is_current(known):
+            return True
+        return digest(self.path).sha256 in (known and known.sha256, self.journal.file)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -113,6 +137,16 @@ class LockedCsv:
     def read_all(self, row_ids: Sequence[str]) -> dict[str, dict[str, str]]:
         """Several persons' cells by column; those who are not there are left out."""
         return self._rows.people(row_ids)
+
+    def placed(self, row_ids: Collection[str]) -> dict[str, Placed]:
+        """Where several persons stand in the file, and their cells in its order."""
+        found = self._rows.persons(row_ids)
+        return {row_id: Placed(one.places[0], tuple(one.cells)) for row_id, one in found.items()}
+
+    def since(self, sequence: int) -> list[Record] | None:
+        """What was written or merged after a record; None where the journal does not reach back so far."""
+        self.journal.catch_up()
+        return self.journal.since(sequence)
 
     def repeated(self) -> Callable[[str], bool]:
         """Whether a row_id may stand in several rows."""
@@ -160,12 +194,10 @@ class LockedCsv:
         dialect = self._rows.index.dialect
         raw = {row_id: None if cells is None else line(cells, dialect) for row_id, cells in lines.items()}
         splice = Splice(on_top=[(row_id, new) for row_id in on_top if (new := raw[row_id]) is not None])
-        with self._rows.opened() as file:
-            for row_id, new in raw.items():
-                person = self._rows.person(file, row_id)
-                if person is not None:
-                    splice.replaced |= dict.fromkeys(person.places, new)
-            if splice:
+        for row_id, person in self._rows.persons(raw).items():
+            splice.replaced |= dict.fromkeys(person.places, raw[row_id])
+        if splice:
+            with self._rows.opened() as file:
                 self._rows.replace(file, splice)
 
     def render(self, write: Callable[[Sink], object], *, foreign: str | None = None) -> Merged | None:

@@ -1,7 +1,7 @@
 """The CSV as rows: found by the index, read one by one, and replaced by splicing. Used under the lock."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -130,29 +130,37 @@ class RowFile:
         Raises:
             ProtectedError: The file is not the one that the index describes.
         """
-        offsets = self.index.offsets
-        examination = Examination(self.columns)
-        key = self.columns.index("row_id")
-        found: Person | None = None
+        found: dict[str, Person] = {}
         for place in self.index.places(row_id):
-            cells = self._row_at(file, place, int(offsets[place]))
-            if cells[key] != row_id:
-                continue
-            if found is not None and cells == found.cells:
-                found.places.append(place)
-            elif found is None and not is_rejected(examination, cells):
-                found = Person([place], cells)
+            self._add(found, (row_id,), place, self._row_at(file, place, int(self.index.offsets[place])))
+        return found.get(row_id)
+
+    def people(self, row_ids: Collection[str]) -> dict[str, dict[str, str]]:
+        """Several persons' cells by column, in this order; those who are not there are left out."""
+        found = self.persons(row_ids)
+        return {
+            row_id: dict(zip(self.columns, found[row_id].cells, strict=True))
+            for row_id in row_ids
+            if row_id in found
+        }
+
+    def persons(self, row_ids: Collection[str]) -> dict[str, Person]:
+        """Several persons' rows, in the file's order; those who are not there are left out."""
+        wanted = set(row_ids)
+        found: dict[str, Person] = {}
+        with self.opened() as file:
+            for place in self.index.places_of(wanted):
+                self._add(found, wanted, place, self._row_at(file, place, int(self.index.offsets[place])))
         return found
 
-    def people(self, row_ids: Sequence[str]) -> dict[str, dict[str, str]]:
-        """Several persons' cells by column; those who are not there are left out."""
-        with self.opened() as file:
-            found = ((row_id, self.person(file, row_id)) for row_id in row_ids)
-            return {
-                row_id: dict(zip(self.columns, person.cells, strict=True))
-                for row_id, person in found
-                if person is not None
-            }
+    def _add(self, found: dict[str, Person], wanted: Collection[str], place: int, cells: list[str]) -> None:
+        """Take a row, if it is the first of a person that is wanted, or repeats that one to the letter."""
+        row_id = cells[self.columns.index("row_id")]
+        known = found.get(row_id)
+        if known is not None and cells == known.cells:
+            known.places.append(place)
+        elif known is None and row_id in wanted and not is_rejected(Examination(self.columns), cells):
+            found[row_id] = Person([place], cells)
 
     def repeated(self) -> Callable[[str], bool]:
         """Whether a row_id may stand in several rows."""

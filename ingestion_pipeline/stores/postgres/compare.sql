@@ -111,12 +111,16 @@ FROM (
     UNION ALL SELECT count(*), sum(xmin::text::bigint) FROM ingestion.csv_file
 ) AS versions
 
+-- name: horizon
+-- Every transaction before this one is over, and seen.
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text
+
 -- name: stamp
 INSERT INTO ingestion.proof (
     epoch, csv_sha256, position, contract_version, rows, differences, pending, undecided, bytes_equal,
-    way_back_rehearsed, run_id
+    way_back_rehearsed, run_id, sequence, horizon
 )
 VALUES (
     %(epoch)s, %(csv_sha256)s, %(position)s, %(contract_version)s, %(rows)s, %(differences)s, %(pending)s,
-    %(undecided)s, %(bytes_equal)s, %(way_back_rehearsed)s, %(run_id)s
+    %(undecided)s, %(bytes_equal)s, %(way_back_rehearsed)s, %(run_id)s, %(sequence)s, %(horizon)s
 )

@@ -12,15 +12,18 @@ SELECT phase, epoch FROM ingestion.migration_state FOR SHARE
 -- A fresh site begins; a site that has begun keeps its phase.
 INSERT INTO ingestion.migration_state (phase, epoch) VALUES (%(phase)s, %(epoch)s) ON CONFLICT DO NOTHING
 
--- name: begin_dual_write
--- From original to dual_write the CSV goes on leading, and PostgreSQL holds nothing yet.
+-- name: is_synced
+SELECT EXISTS (SELECT FROM ingestion.csv_file)
+
+-- name: go_on_from
+-- What PostgreSQL says was left behind while it was away: from here on it says what the ledger does.
 UPDATE ingestion.migration_state
-SET phase = 'dual_write', epoch = epoch + 1, changed_at = now(), changed_by = session_user
-WHERE phase = 'original' AND NOT EXISTS (SELECT FROM ingestion.csv_file)
+SET phase = %(phase)s, epoch = %(epoch)s, changed_at = now(), changed_by = session_user
+WHERE epoch < %(epoch)s
 
 -- name: last_proof
 SELECT epoch, csv_sha256, position, contract_version, rows, differences, pending, undecided, bytes_equal,
-    way_back_rehearsed, run_id, stamped_at
+    way_back_rehearsed, run_id, sequence, horizon, stamped_at
 FROM ingestion.proof
 ORDER BY id DESC
 LIMIT 1

@@ -11,31 +11,27 @@ from ingestion_pipeline.domain.cells import Reason
 from ingestion_pipeline.domain.change import Change
 from ingestion_pipeline.domain.columns import BY_NAME, COLUMNS, Table
 from ingestion_pipeline.domain.dialect import Dialect
-from ingestion_pipeline.domain.errors import (
-    InputRefusedError,
-    ProtectedError,
-    SettingsError,
-    UnavailableError,
-)
+from ingestion_pipeline.domain.errors import InputRefusedError, ProtectedError
 from ingestion_pipeline.domain.journal import Record
-from ingestion_pipeline.domain.pending import Dirty, Followed, Pending
-from ingestion_pipeline.domain.phase import FIRST_PHASES, Phase, Side
+from ingestion_pipeline.domain.pending import Dirty, Followed
+from ingestion_pipeline.domain.phase import Phase, Side, first_phase
 from ingestion_pipeline.domain.ports import Blocks, Sink, Step
 from ingestion_pipeline.domain.proof import Proof
-from ingestion_pipeline.domain.quarantine import Count, Decision, Entry, Scope
+from ingestion_pipeline.domain.quarantine import Decision, Entry, Scope
 from ingestion_pipeline.domain.receipt import Made, Write
-from ingestion_pipeline.domain.reports import Found, State, SyncReport
+from ingestion_pipeline.domain.reports import State, SyncReport
 from ingestion_pipeline.domain.rules import Rule
 from ingestion_pipeline.stores.postgres import (
     bulk_sync,
-    comparison,
     expressions,
     queries,
     rendering,
     rules,
     writing,
 )
+from ingestion_pipeline.stores.postgres.fence import PostgresFence, fenced
 from ingestion_pipeline.stores.postgres.pool import Cursor, Pool, fetch_one
+from ingestion_pipeline.stores.postgres.snapshot import PostgresSnapshot, read_state, state_of
 
 _state = queries.load("state")
 _compare = queries.load("compare")
@@ -56,12 +52,12 @@ class PostgresTables:
         """The phase in force; None on a site that has not begun, with or without tables."""
         with self._pool.transaction() as cursor:
             cursor.execute(_state.has_begun)
-            return _read_state(cursor) if fetch_one(cursor)[0] else None
+            return read_state(cursor) if fetch_one(cursor)[0] else None
 
     def begin(self, wanted: Phase, *, known: State | None = None, dry_run: bool = False) -> State:
         """Begin on a fresh site; a site that has begun stays as it is.
 
-        From original, with nothing synced yet, dual_write may begin at once too: the CSV leads in both.
+        Waits for a change of phase that is under way.
 
         Args:
             wanted: The phase the configuration asks for.
@@ -69,7 +65,7 @@ class PostgresTables:
             dry_run: Say what would be in force, and leave it at that.
 
         Raises:
-            SettingsError: A fresh site cannot begin in a phase in which PostgreSQL leads.
+            ProtectedError: The ledger says that PostgreSQL leads, and it holds nothing.
         """
         with self._pool.transaction() as cursor:
             state = _begin(cursor, wanted, known)
@@ -103,9 +99,7 @@ class PostgresTables:
             UnavailableError: The file was changed or replaced meanwhile.
         """
         with self._pool.transaction(bulk=True) as cursor:
-            _begin(cursor, began.phase)
-            cursor.execute(_state.read_for_share)
-            _check_epoch(began, int(fetch_one(cursor)[1]))
+            _check_epoch(began, _begin(cursor, began.phase).epoch)
             writing.carry(cursor, began)
             bulk_sync.lock(cursor, least_revision)
             with opened() as file:
@@ -114,6 +108,21 @@ class PostgresTables:
             if dry_run:
                 cursor.connection.rollback()
         return replace(report, dry_run=dry_run)
+
+    def is_synced(self) -> bool:
+        """Whether the tables were ever made equal to a file."""
+        with self._pool.transaction() as cursor:
+            cursor.execute(_state.is_synced)
+            return bool(fetch_one(cursor)[0])
+
+    def fenced(self, state: State) -> AbstractContextManager["PostgresFence"]:
+        """The tables while nobody else writes them; see `fence.fenced`."""
+        return fenced(self._pool, state)
+
+    def go_on_from(self, state: State) -> None:
+        """Say what the ledger says, as what PostgreSQL says was left behind."""
+        with self._pool.transaction() as cursor:
+            cursor.execute(_state.go_on_from, {"phase": state.phase, "epoch": state.epoch})
 
     def render(self, sink: Sink) -> tuple[int, Dialect]:
         """Write the CSV that the tables hold; gives its rows and how it is spelled."""
@@ -258,66 +267,6 @@ def durability(pool: Pool) -> Durability:
         return Durability(*fetch_one(cursor))
 
 
-class PostgresSnapshot:
-    """One state of the tables, however long it is looked at."""
-
-    def __init__(self, cursor: Cursor) -> None:
-        self._cursor = cursor
-
-    def render(self, sink: Sink) -> tuple[int, Dialect]:
-        """Write the CSV that the tables hold; gives its rows and how it is spelled."""
-        return rendering.render(self._cursor, sink)
-
-    def rendered_digest(self) -> tuple[str, int]:
-        """The sha256 of the CSV that the tables hold, and its rows."""
-        return comparison.rendered_digest(self._cursor)
-
-    def misspelled(self, limit: int) -> Found:
-        """Cells whose kept original text no longer means their value."""
-        return comparison.misspelled(self._cursor, limit)
-
-    def compare_rows(self, file: Blocks, authority: Side, limit: int) -> Found:
-        """Every record and column in which the file and the tables differ."""
-        return comparison.compare_rows(self._cursor, file, authority, limit)
-
-    def state(self) -> State:
-        """The phase in force."""
-        state = _read_state(self._cursor)
-        if state is None:
-            raise _not_begun()
-        return state
-
-    def position(self) -> str:
-        """The state of the tables: another one after every write that was committed."""
-        self._cursor.execute(_compare.position)
-        return str(fetch_one(self._cursor)[0])
-
-    def pending(self) -> Pending:
-        """How much the CSV that follows has yet to get."""
-        self._cursor.execute(_write.pending)
-        rows, seconds = fetch_one(self._cursor)
-        return Pending(int(rows), float(seconds))
-
-    def dirty(self, columns: Sequence[str], limit: int | None = None) -> list[Dirty]:
-        """People whose present row the CSV has yet to get, in the file's order."""
-        cells = expressions.each_text(BY_NAME[name] for name in columns)
-        self._cursor.execute(_write.fill("dirty", cells=cells), {"limit": limit})
-        return [
-            Dirty(row_id, revision, moved, ordinal, None if ordinal is None else cells)
-            for row_id, revision, moved, ordinal, *cells in self._cursor.fetchall()
-        ]
-
-    def first_settled(self) -> int:
-        """The ordinal of the first line the CSV has already."""
-        self._cursor.execute(_write.lowest)
-        return int(fetch_one(self._cursor)[0])
-
-    def quarantine_count(self) -> Count:
-        """How many quarantine entries stand."""
-        self._cursor.execute(_state.count_quarantine)
-        return Count(*fetch_one(self._cursor))
-
-
 def _by_column(row: Sequence[str]) -> dict[str, str]:
     return dict(zip(BY_NAME, row, strict=True))
 
@@ -331,17 +280,16 @@ def _change(row: tuple[Any, ...]) -> Change:
 
 
 def _begin(cursor: Cursor, wanted: Phase, known: State | None = None) -> State:
-    first = known or State(wanted, 1)
-    if first.phase in FIRST_PHASES:
+    first = known or State(first_phase(wanted), 1)
+    if first.phase.authority is Side.CSV:
         cursor.execute(_state.establish, {"phase": first.phase, "epoch": first.epoch})
-    if wanted is Phase.DUAL_WRITE:
-        cursor.execute(_state.begin_dual_write)
-    state = _read_state(cursor)
+    cursor.execute(_state.read_for_share)
+    state = state_of(cursor.fetchone())
     if state is None:
-        raise SettingsError(
-            f"a new site cannot begin in phase {wanted}: PostgreSQL holds nothing yet",
-            code="phase_too_far",
-            hint="Set migration.phase: dual_write, sync and compare, then advance.",
+        raise ProtectedError(
+            f"the ledger beside the CSV says {first.phase}, and this database holds nothing",
+            code="epochs_contradict",
+            hint="Is this the right database? Name the right one.",
         )
     return state
 
@@ -353,18 +301,6 @@ def _check_epoch(began: State, in_force: int) -> None:
             code="stale_epoch",
             hint="Run it again under the phase in force.",
         )
-
-
-def _read_state(cursor: Cursor) -> State | None:
-    cursor.execute(_state.read)
-    row = cursor.fetchone()
-    return None if row is None else State(Phase(row[0]), int(row[1]))
-
-
-def _not_begun() -> UnavailableError:
-    return UnavailableError(
-        "this site has not begun: no phase is in force", code="not_begun", hint="Run `ingest sync` first."
-    )
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:

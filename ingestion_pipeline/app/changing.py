@@ -1,0 +1,152 @@
+"""Changing the phase of a site: the actions, on its places."""
+
+from dataclasses import replace
+from typing import Protocol
+
+from ingestion_pipeline.app.authority import Authority
+from ingestion_pipeline.app.places import Places
+from ingestion_pipeline.app.writing import Writing
+from ingestion_pipeline.domain.brake import Brakes
+from ingestion_pipeline.domain.phase import Move, Phase
+from ingestion_pipeline.domain.phase_change import PhaseChange
+from ingestion_pipeline.domain.ports import Step
+from ingestion_pipeline.domain.reports import CompareReport, State
+from ingestion_pipeline.domain.transition import Condition, Evidence, PostgresFacts, Remedy, Verdict, judge
+from ingestion_pipeline.operations.compare import compare
+from ingestion_pipeline.operations.evidence import evidence
+from ingestion_pipeline.operations.export import ExportReport
+from ingestion_pipeline.operations.switch import Switched, leave_behind, switch
+from ingestion_pipeline.operations.sync import first_sync, sync
+from ingestion_pipeline.stores.postgres import schema
+
+
+class Export(Protocol):
+    """Publishes a version."""
+
+    def __call__(self, *, run_id: str | None = None) -> ExportReport:
+        """Publish a version, if the newest is not the same already."""
+        ...
+
+
+class Changing:
+    """What a change of phase is made of; see `operations.change_phase`.
+
+    Args:
+        places: The site's.
+        authority: Who leads.
+        writing: Settles.
+        export: Publishes a version.
+        accept_loss: Go on where a brake would stop a sync.
+        run_id: The Dagster run that asks, if one does.
+        step: Told the name of each longer step.
+    """
+
+    def __init__(
+        self,
+        places: Places,
+        authority: Authority,
+        writing: Writing,
+        export: Export,
+        *,
+        accept_loss: bool = False,
+        run_id: str | None = None,
+        step: Step = lambda _name: None,
+    ) -> None:
+        settings = places.settings.brakes
+        self._places = places
+        self._csv = places.csv
+        self._authority = authority
+        self._writing = writing
+        self._export = export
+        self._brakes = Brakes(settings.rows, settings.percent)
+        self._accept_loss = accept_loss
+        self._run_id = run_id
+        self._step = step
+        self._synced_up_to: int | None = None
+        self._not_rehearsed: str | None = None
+
+    def in_force(self) -> State:
+        """The phase in force, once it is known whether an interrupted change was made."""
+        return self._authority.in_force()
+
+    def evidence(self, state: State) -> Evidence:
+        """All that the gate goes by."""
+        found = evidence(self._csv, lambda: self._places.tables, state)
+        if isinstance(found.postgres, PostgresFacts):
+            facts = replace(found.postgres, not_rehearsed=self._not_rehearsed)
+            return replace(found, postgres=facts)
+        return found
+
+    def remedy(self, remedy: Remedy, move: Move) -> None:
+        """Do something about what keeps the gate shut."""
+        match remedy:
+            case Remedy.SYNC:
+                self._sync(move)
+            case Remedy.SETTLE:
+                self._writing.settle()
+            case Remedy.COMPARE:
+                self._not_rehearsed = self._compare(way_back=move.is_forward).not_rehearsed
+
+    def publish(self) -> str:
+        """Publish a version, and give its name."""
+        return self._export(run_id=self._run_id).manifest.key
+
+    def switch(self, change: PhaseChange, overrides: frozenset[Condition]) -> Switched | Verdict:
+        """Change the phase, or leave everything as it is."""
+        if Condition.POSTGRES_AWAY in overrides:
+            began = State(change.before, change.epoch - 1)
+            return leave_behind(self._csv, change, judge(change.move, self.evidence(began), overrides))
+        return switch(
+            self._csv,
+            self._places.tables,
+            change,
+            overrides=overrides,
+            brakes=self._sync_brakes,
+            synced_up_to=self._synced_up_to,
+        )
+
+    def prove(self) -> bool:
+        """Compare both sides."""
+        return self._compare(way_back=False).equal
+
+    def take_along(self, state: State) -> None:
+        """Have PostgreSQL, which was left behind, go on from the phase in force."""
+        self._places.tables.go_on_from(state)
+
+    def drop_tables(self) -> None:
+        """Drop all that PostgreSQL holds."""
+        schema.downgrade(self._places.pool)
+
+    def note(self, change: PhaseChange) -> None:
+        """Keep what became known of a change afterwards."""
+        found = change.as_json()
+        later = ("equal_after", "version_after", "unfinished")
+        with self._csv.held() as held:
+            held.note_later(change.epoch, **{name: found[name] for name in later if name in found})
+
+    def _sync(self, move: Move) -> None:
+        schema.ensure(self._places.pool)
+        if move.before is Phase.ORIGINAL:
+            with self._csv.held() as held:
+                state = self._places.begin(held.state())
+            self._synced_up_to = first_sync(
+                self._csv, self._places.tables, state, brakes=self._sync_brakes, step=self._step
+            )
+            return
+        with self._csv.held() as held:
+            sync(self._csv, held, self._places.tables, wanted=move.before, brakes=self._sync_brakes)
+
+    @property
+    def _sync_brakes(self) -> Brakes | None:
+        return None if self._accept_loss else self._brakes
+
+    def _compare(self, *, way_back: bool) -> CompareReport:
+        return compare(
+            self._csv,
+            self._places.tables,
+            brakes=self._brakes,
+            limit=0,
+            run_id=self._run_id,
+            way_back=way_back,
+            aside=str(self._places.settings.csv_backup.backup_dir),
+        )

@@ -1,0 +1,196 @@
+"""The phases of a site: where it could go, going there, and where it has been."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from ingestion_pipeline.app.authority import Authority
+from ingestion_pipeline.app.changing import Changing, Export
+from ingestion_pipeline.app.places import Places
+from ingestion_pipeline.app.writing import Writing
+from ingestion_pipeline.domain.errors import SettingsError
+from ingestion_pipeline.domain.phase import Phase
+from ingestion_pipeline.domain.phase_change import PhaseChange, to_be_applied
+from ingestion_pipeline.domain.ports import Step
+from ingestion_pipeline.domain.reports import State
+from ingestion_pipeline.domain.transition import Condition, Verdict
+from ingestion_pipeline.operations.change_phase import Actions, ChangeReport, Order, change_phase, plan
+from ingestion_pipeline.operations.recording import Recording
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where a site could go from here.
+
+    Attributes:
+        wanted: The phase that the configuration asks for.
+        state: The phase in force.
+        verdicts: On every move from there.
+    """
+
+    wanted: Phase
+    state: State
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a phase is changed.
+
+    Attributes:
+        overrides: Conditions of the gate to let pass, for the record.
+        because: Why they may pass.
+        accept_loss: Go on where a brake would stop a sync.
+        drop_tables: On arrival in original, drop all that PostgreSQL holds.
+        dry_run: Say what would be done, and change nothing.
+        run_id: The Dagster run that asks, if one does.
+        step: Told what is being done.
+    """
+
+    overrides: frozenset[Condition] = frozenset()
+    because: str | None = None
+    accept_loss: bool = False
+    drop_tables: bool = False
+    dry_run: bool = False
+    run_id: str | None = None
+    step: Step = lambda _name: None
+
+
+AS_USUAL = How()
+"""Nothing let pass, nothing dropped."""
+
+
+class Phases:
+    """Plans and makes changes of phase.
+
+    Args:
+        places: The site's.
+        authority: Who leads.
+        writing: Settles.
+        export: Publishes a version.
+        by: Who changes the phase.
+    """
+
+    def __init__(
+        self, places: Places, authority: Authority, writing: Writing, export: Export, by: str
+    ) -> None:
+        self._places = places
+        self._authority = authority
+        self._writing = writing
+        self._export = export
+        self._by = by
+
+    def plan(self) -> Plan:
+        """Every move from the phase in force, and what speaks against it; changes nothing."""
+        state = self._authority.in_force()
+        evidence = self._changing(AS_USUAL).evidence(state)
+        return Plan(self._wanted, state, tuple(plan(state, evidence)))
+
+    def advance(self, to: Phase | None = None, how: How = AS_USUAL) -> ChangeReport:
+        """Go on to a phase by hand, as far as the gates are open; see `apply`.
+
+        Args:
+            to: The phase; without it the one wanted if that is further on, else the next.
+            how: How it is changed.
+
+        Raises:
+            SettingsError: That phase lies behind.
+        """
+        here = self._authority.in_force().phase
+        target = to or (self._wanted if here.is_before(self._wanted) else here.next) or here
+        if target.is_before(here):
+            raise SettingsError(
+                f"{target} lies behind {here}", code="not_ahead", hint="`ingest phase rollback` goes back."
+            )
+        return self._change(target, how, by_hand=True)
+
+    def rollback(self, to: Phase | None = None, how: How = AS_USUAL) -> ChangeReport:
+        """Go back to a phase by hand; see `apply`.
+
+        Args:
+            to: The phase; without it the one before.
+            how: How it is changed.
+
+        Raises:
+            SettingsError: That phase lies ahead.
+        """
+        here = self._authority.in_force().phase
+        target = to or here.previous or here
+        if here.is_before(target):
+            raise SettingsError(
+                f"{target} lies ahead of {here}", code="not_behind", hint="`ingest phase advance` goes on."
+            )
+        return self._change(target, how, by_hand=True)
+
+    def apply(self, how: How = AS_USUAL) -> ChangeReport:
+        """Go to the phase that the configuration asks for, one gate at a time, as far as the gates are open.
+
+        A phase entered by hand stays until the configuration is edited.
+
+        Args:
+            how: How it is changed.
+
+        Raises:
+            UnavailableError: A side is away, or somebody else changes the phase; as `outcome_unknown`,
+                whether it was changed is known once PostgreSQL is back.
+            ProtectedError: A brake stopped something.
+        """
+        to = self._wanted if self.wants_change() else self._authority.in_force().phase
+        return self._change(to, how, by_hand=False)
+
+    def history(self) -> list[PhaseChange]:
+        """Every change of phase, the oldest first."""
+        return self._places.csv.phases()
+
+    def changing(self) -> PhaseChange | None:
+        """The change that was begun and nobody has seen the end of; whoever writes next sees to it."""
+        return self._places.csv.changing()
+
+    def wants_change(self) -> bool:
+        """Whether the configuration asks for a change of phase that nobody has decided against since."""
+        changes = self.history()
+        last = changes[-1] if changes else None
+        return to_be_applied(self._wanted, self._authority.in_force().phase, last)
+
+    @property
+    def _wanted(self) -> Phase:
+        return self._places.settings.wanted_phase
+
+    def _change(self, to: Phase, how: How, *, by_hand: bool) -> ChangeReport:
+        order = Order(
+            to,
+            by=self._by,
+            wanted=self._wanted,
+            by_hand=by_hand,
+            overrides=how.overrides,
+            because=how.because,
+            run_id=how.run_id,
+            drop_tables=how.drop_tables,
+        )
+        changing = self._changing(how)
+        if how.dry_run:
+            return replace(_changed(Recording(changing), order, how.step), dry_run=True)
+        with self._places.csv.switching():
+            return _changed(changing, order, how.step)
+
+    def _changing(self, how: How) -> Changing:
+        return Changing(
+            self._places,
+            self._authority,
+            self._writing,
+            self._export,
+            accept_loss=how.accept_loss,
+            run_id=how.run_id,
+            step=how.step,
+        )
+
+
+def _changed(actions: Actions, order: Order, tell: Callable[[str], None]) -> ChangeReport:
+    steps: list[str] = []
+
+    def step(name: str) -> None:
+        steps.append(name)
+        tell(name)
+
+    report = change_phase(actions, order, now=lambda: datetime.now(UTC), step=step)
+    return replace(report, steps=tuple(steps))

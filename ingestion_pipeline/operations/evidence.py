@@ -1,0 +1,70 @@
+"""evidence: what the gate goes by, looked at while everybody goes on writing."""
+
+from collections.abc import Callable
+
+from ingestion_pipeline.domain.columns import contract_version
+from ingestion_pipeline.domain.errors import UnavailableError
+from ingestion_pipeline.domain.pending import Pending
+from ingestion_pipeline.domain.phase import Side
+from ingestion_pipeline.domain.ports import Csv, Tables
+from ingestion_pipeline.domain.proof import Present, Proof, voided
+from ingestion_pipeline.domain.reports import State
+from ingestion_pipeline.domain.transition import (
+    Condition,
+    CsvFacts,
+    Evidence,
+    PostgresFacts,
+    Since,
+    Unreached,
+)
+
+
+def evidence(csv: Csv, tables: Callable[[], Tables], state: State) -> Evidence:
+    """Gather the evidence; changes nothing.
+
+    Args:
+        csv: The CSV.
+        tables: Reaches PostgreSQL's tables.
+        state: The phase in force.
+    """
+    with csv.still() as still:
+        waiting = still.waiting()
+        facts = CsvFacts(csv.exists(), is_ours=still.looks_ours())
+    try:
+        return Evidence(facts, _postgres(csv, tables(), state, waiting))
+    except UnavailableError as error:
+        behind = error.code in ("schema_behind", "schema_ahead")
+        condition = Condition.SCHEMA_BEHIND if behind else Condition.POSTGRES_AWAY
+        return Evidence(facts, Unreached(condition, error.message))
+
+
+def _postgres(csv: Csv, tables: Tables, state: State, waiting: Pending) -> PostgresFacts | Unreached:
+    found = tables.state()
+    if found is None or (found.epoch == state.epoch and not tables.is_synced()):
+        return PostgresFacts(synced=False)
+    if found.epoch != state.epoch:
+        why = f"PostgreSQL is in epoch {found.epoch}, the ledger beside the CSV in {state.epoch}"
+        return Unreached(Condition.LEFT_BEHIND, why)
+    proof = tables.last_proof()
+    with tables.snapshot() as snapshot:
+        undecided = snapshot.quarantine_count().undecided
+        pending = waiting.rows if state.phase.authority is Side.CSV else snapshot.pending().rows
+        present = Present(
+            epoch=state.epoch,
+            csv_sha256=csv.sha256() if csv.exists() else None,
+            position=snapshot.position(),
+            contract_version=contract_version(),
+            pending=pending,
+            undecided=undecided,
+        )
+    return PostgresFacts(
+        pending=pending,
+        fallback=waiting.fallback,
+        undecided=undecided,
+        proof=proof,
+        since=_since(proof, present),
+    )
+
+
+def _since(proof: Proof | None, present: Present) -> Since:
+    return Since() if proof is None else Since(voided=next(voided(proof, present), None))

@@ -1,0 +1,280 @@
+"""switch: put another phase in force, with nobody writing, once both sides are proved equal."""
+
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from ingestion_pipeline.domain.brake import Brakes
+from ingestion_pipeline.domain.columns import contract_version
+from ingestion_pipeline.domain.errors import PipelineError, ProtectedError, UnavailableError
+from ingestion_pipeline.domain.journal import Kind
+from ingestion_pipeline.domain.pending import Followed
+from ingestion_pipeline.domain.phase import Move, Phase, Side
+from ingestion_pipeline.domain.phase_change import PhaseChange
+from ingestion_pipeline.domain.ports import Csv, Fence, HeldCsv, Tables
+from ingestion_pipeline.domain.proof import Proof
+from ingestion_pipeline.domain.reports import State
+from ingestion_pipeline.domain.transition import (
+    Condition,
+    CsvFacts,
+    Evidence,
+    PostgresFacts,
+    Since,
+    Verdict,
+    judge,
+    required,
+)
+from ingestion_pipeline.operations.settle import bring_back, bring_postgres_level, level
+
+RECHECKED = 5_000
+"""People compared once more at most while nobody can write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """A change of phase that was made.
+
+    Attributes:
+        change: Its receipt, as far as it is known.
+        verdict: What the gate said.
+    """
+
+    change: PhaseChange
+    verdict: Verdict
+
+
+def switch(
+    csv: Csv,
+    tables: Tables,
+    change: PhaseChange,
+    *,
+    overrides: Collection[Condition],
+    brakes: Brakes | None,
+    synced_up_to: int | None = None,
+) -> Switched | Verdict:
+    """Stop all writers, drain what is pending, look again at what changed since the proof, change the phase.
+
+    The commit in PostgreSQL is the point of no return. Before it, a failure leaves everything as it was;
+    after it, whoever looks next completes the change.
+
+    Args:
+        csv: The CSV.
+        tables: The three tables.
+        change: What is to be changed, and the receipt's beginning.
+        overrides: Conditions that are let pass.
+        brakes: How much may vanish.
+        synced_up_to: From original, the last record of the journal that was in the file synced.
+
+    Returns:
+        The verdict where the gate stayed shut, with nothing changed.
+
+    Raises:
+        UnavailableError: A side is away; `outcome_unknown` where PostgreSQL went away at that very moment.
+        ProtectedError: Another phase is in force.
+    """
+    began, ends = State(change.before, change.epoch - 1), State(change.after, change.epoch)
+    with csv.held() as held:
+        stopped = time.monotonic()
+        if held.state() != began:
+            raise stale()
+        drained = 0
+        if change.after is not Phase.ORIGINAL:
+            drained = _drain_to_postgres(csv, held, tables, began, brakes, synced_up_to)
+        made: PhaseChange | None = None
+        try:
+            with tables.fenced(began) as fence:
+                proof = tables.last_proof()
+                drained += _drain_to_csv(held, fence, began, proof)
+                facts = _look(held, fence, tables, change.move, proof)
+                verdict = judge(change.move, facts, overrides)
+                if not verdict.is_open:
+                    return verdict
+                held.close(ends.epoch, least=fence.last_revision() + 1)
+                receipt = _receipt(change, verdict, held, facts, drained)
+                held.mark(began, receipt)
+                _change(fence, tables, held, began, ends, change.by)
+                made = receipt
+        except UnavailableError:
+            # The connection may be lost, and the change made.
+            if made is None:
+                raise
+        held.keep(ends)
+        pause = round(time.monotonic() - stopped, 4)
+        held.note_later(ends.epoch, pause=pause)
+        return Switched(replace(made, pause=pause), verdict)
+
+
+def leave_behind(csv: Csv, change: PhaseChange, verdict: Verdict) -> Switched:
+    """Go on with the CSV alone, without PostgreSQL being told; only because somebody has decided so.
+
+    What only PostgreSQL has is not in the CSV.
+
+    Raises:
+        ProtectedError: Another phase is in force.
+        UnavailableError: The disk refuses.
+    """
+    with csv.held() as held:
+        began = State(change.before, change.epoch - 1)
+        if held.state() != began:
+            raise stale()
+        overridden = tuple(one.condition.value for one in verdict.overridden)
+        made = replace(change, overridden=overridden)
+        held.mark(began, made)
+        held.keep(State(change.after, change.epoch))
+        held.close(change.epoch)
+        return Switched(made, verdict)
+
+
+def stale() -> ProtectedError:
+    """Another phase is in force than the one this began in."""
+    return ProtectedError("the phase changed meanwhile", code="stale_epoch", hint="Try again.")
+
+
+def _look(held: HeldCsv, fence: Fence, tables: Tables, move: Move, proof: Proof | None) -> Evidence:
+    """The evidence of this moment, in which nobody writes."""
+    is_ours, waiting = held.is_ours(), held.waiting()
+    pending = waiting.rows if move.before.authority is Side.CSV else fence.pending().rows
+    since = Since()
+    if proof is not None and Condition.STALE_PROOF in required(move):
+        since = _since(held, fence, proof, is_ours=is_ours)
+    return Evidence(
+        CsvFacts(exists=True, is_ours=is_ours),
+        PostgresFacts(
+            synced=tables.is_synced(),
+            pending=pending,
+            fallback=waiting.fallback,
+            undecided=fence.quarantine_count().undecided,
+            proof=proof,
+            since=since,
+        ),
+    )
+
+
+def _since(held: HeldCsv, fence: Fence, proof: Proof, *, is_ours: bool) -> Since:
+    """Compare once more who has changed on either side since the proof; the others are as they were."""
+    why = next(_voided(fence, proof, is_ours=is_ours), None)
+    if why is not None or proof.sequence is None or proof.horizon is None:
+        return Since(why or "the last comparison is of an older release")
+    records = held.since(proof.sequence)
+    changed = fence.changed_since(proof.horizon, RECHECKED)
+    if records is None or changed is None or any(record.kind is Kind.MERGED for record in records):
+        return Since("more has changed since the last comparison than some rows")
+    row_ids = changed | {record.row_id for record in records}
+    if len(row_ids) > RECHECKED or fence.lines() != held.file[2]:
+        return Since("too many rows have changed since the last comparison, or some are gone")
+    ours, theirs = held.placed(row_ids), fence.placed(row_ids, held.columns)
+    differing = sum(ours.get(row_id) != theirs.get(row_id) for row_id in row_ids)
+    return Since(rechecked=len(row_ids), differing=differing)
+
+
+def _voided(fence: Fence, proof: Proof, *, is_ours: bool) -> Iterator[str]:
+    epoch = fence.state().epoch
+    if proof.epoch != epoch:
+        yield f"the last comparison was made in epoch {proof.epoch}, now is {epoch}"
+    if proof.contract_version != contract_version():
+        yield "the contract has changed since the last comparison"
+    if not is_ours:
+        yield "the CSV has changed since the last comparison, other than through this package"
+
+
+def _drain_to_postgres(
+    csv: Csv, held: HeldCsv, tables: Tables, began: State, brakes: Brakes | None, synced_up_to: int | None
+) -> int:
+    """Bring PostgreSQL what only the CSV has; who writes through the CSV is waiting for its lock."""
+    match began.phase:
+        case Phase.ORIGINAL:
+            return _catch_up(held, tables, began, brakes, synced_up_to)
+        case Phase.DUAL_WRITE:
+            return bring_postgres_level(held, tables, began, brakes) if held.is_ours() else 0
+        case Phase.DATABASE_PRIMARY | Phase.DATABASE_NATIVE:
+            return bring_back(csv, held, tables, began)[0]
+        case _:
+            assert_never(began.phase)
+
+
+def _catch_up(
+    held: HeldCsv, tables: Tables, began: State, brakes: Brakes | None, synced_up_to: int | None
+) -> int:
+    """What was written while the first sync was under way."""
+    merged = held.refresh(brakes)
+    records = None if synced_up_to is None or merged is not None else held.since(synced_up_to)
+    if records is not None and not records:
+        return 0
+    if records is None or any(record.kind is Kind.MERGED for record in records):
+        return _sync_again(held, tables, began, brakes)
+    last = {record.row_id: record for record in records}
+    people = held.read_all(list(last))
+    # The sync has given higher numbers than the journal meanwhile.
+    first = tables.last_revision() + 1
+    rows = [
+        Followed(one.row_id, revision, one.write_id, one.by, _without_key(people[one.row_id]))
+        for revision, one in enumerate(last.values(), start=first)
+        if one.row_id in people
+    ]
+    if len(rows) < len(last) or not tables.follow(began, rows, held.file):
+        return _sync_again(held, tables, began, brakes)
+    return len(rows)
+
+
+def _without_key(cells: dict[str, str]) -> dict[str, str]:
+    return {name: text for name, text in cells.items() if name != "row_id"}
+
+
+def _sync_again(held: HeldCsv, tables: Tables, began: State, brakes: Brakes | None) -> int:
+    report = tables.sync(
+        held.reading,
+        began=began,
+        brakes=brakes,
+        dry_run=False,
+        step=lambda _name: None,
+        least_revision=held.last_sequence(),
+    )
+    return report.changed
+
+
+def _drain_to_csv(held: HeldCsv, fence: Fence, began: State, proof: Proof | None) -> int:
+    """Bring the CSV what only PostgreSQL has, unless somebody's edit is in the way."""
+    if began.phase.authority is Side.CSV or not held.is_ours():
+        return 0
+    if began.phase is Phase.DATABASE_NATIVE:
+        horizon = None if proof is None else proof.horizon
+        changed = None if horizon is None else fence.changed_since(horizon, RECHECKED)
+        fence.note_pending(changed or ())
+    settled = len(level(held, fence))
+    fence.clear_pending()
+    return settled
+
+
+def _change(fence: Fence, tables: Tables, held: HeldCsv, began: State, ends: State, by: str) -> None:
+    try:
+        fence.change(ends, by)
+    except PipelineError:
+        # Perhaps it was done nevertheless; the mark in the ledger stands until somebody knows.
+        try:
+            found = tables.begin(ends.phase, known=began)
+        except PipelineError:
+            raise UnavailableError(
+                "PostgreSQL went away as it was told to change the phase, so it is not known whether it did",
+                code="outcome_unknown",
+                hint="Nothing is written until PostgreSQL is back to say so; then run it again.",
+            ) from None
+        if found != ends:
+            held.keep(began)
+            raise
+
+
+def _receipt(
+    change: PhaseChange, verdict: Verdict, held: HeldCsv, facts: Evidence, drained: int
+) -> PhaseChange:
+    """The receipt, with what the gate went by."""
+    known = facts.postgres if isinstance(facts.postgres, PostgresFacts) else PostgresFacts()
+    compared_at = None if known.proof is None else known.proof.stamped_at
+    return replace(
+        change,
+        overridden=(*change.overridden, *(one.condition.value for one in verdict.overridden)),
+        csv_sha256=held.file[0] if facts.csv.is_ours else None,
+        compared_at=None if compared_at is None else compared_at.isoformat(),
+        drained=drained,
+        rechecked=known.since.rechecked,
+    )

@@ -1,0 +1,79 @@
+"""The log of phase changes: one JSON object a line, beside the CSV, so that it outlives the tables."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ingestion_pipeline.domain.errors import Place, ProtectedError
+from ingestion_pipeline.domain.phase_change import PhaseChange
+from ingestion_pipeline.stores.atomic import make_folder, sync_folder, write_all
+
+
+class PhaseLog:
+    """What phases there were. Written under the file lock.
+
+    A line is a change, or under the epoch of one what became known of it later.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def changes(self) -> list[PhaseChange]:
+        """Every change, the oldest first.
+
+        Raises:
+            ProtectedError: The file is damaged, but for its last line, which may be torn.
+        """
+        changes: dict[int, PhaseChange] = {}
+        try:
+            for line in self._lines():
+                kept = json.loads(line)
+                known = changes.get(kept["epoch"])
+                changes[kept["epoch"]] = (
+                    PhaseChange.from_json(kept) if known is None else replace(known, **kept)
+                )
+        except (ValueError, KeyError, TypeError):
+            raise ProtectedError(
+                "the log of phase changes is damaged",
+                code="phase_log_damaged",
+                place=Place(file=str(self.path)),
+                hint="Which phase is in force does not hang on it: move the file away, and keep it.",
+            ) from None
+        return list(changes.values())
+
+    def note(self, change: PhaseChange) -> None:
+        """Append a change, unless it is there already."""
+        if all(known.epoch != change.epoch for known in self.changes()):
+            self._append(change.as_json())
+
+    def note_later(self, epoch: int, found: dict[str, Any]) -> None:
+        """Append what became known of a change afterwards."""
+        if any(known.epoch == epoch for known in self.changes()):
+            self._append({"epoch": epoch, **found})
+
+    def _lines(self) -> list[bytes]:
+        try:
+            *whole, _torn = self.path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return []
+        return whole
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        make_folder(self.path.parent)
+        whole = sum(len(line) + 1 for line in self._lines())
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(self.path, flags, 0o600)
+        try:
+            os.ftruncate(descriptor, whole)
+            os.lseek(descriptor, whole, os.SEEK_SET)
+            write_all(descriptor, json.dumps(entry).encode() + b"\n")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if not whole:
+            sync_folder(self.path.parent)

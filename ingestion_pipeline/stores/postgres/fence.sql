@@ -1,0 +1,55 @@
+-- name: keep_writers_out
+-- Queued for like any other lock, so that a stream of writers cannot keep it waiting for ever; readers go on.
+LOCK TABLE people, processing_status, s3_metadata IN SHARE ROW EXCLUSIVE MODE
+
+-- name: hold_state
+SELECT phase, epoch FROM ingestion.migration_state FOR UPDATE
+
+-- name: wait_shortly
+-- Who waits for a lock keeps those out who come later.
+SELECT set_config('lock_timeout', %(milliseconds)s, true)
+
+-- name: change_phase
+UPDATE ingestion.migration_state
+SET phase = %(phase)s, epoch = %(epoch)s, changed_at = now(), changed_by = %(by)s
+
+-- name: changed_since
+-- Whose rows were made by a transaction that a comparison may not have seen. Who is gone shows in the lines.
+SELECT row_id FROM people WHERE age(xmin) <= age(%(horizon)s::xid8::xid)
+UNION
+SELECT row_id FROM processing_status AS child JOIN people ON people.id = child.person_id
+WHERE age(child.xmin) <= age(%(horizon)s::xid8::xid)
+UNION
+SELECT row_id FROM s3_metadata AS child JOIN people ON people.id = child.person_id
+WHERE age(child.xmin) <= age(%(horizon)s::xid8::xid)
+LIMIT %(limit)s
+
+-- name: other_lines_changed_since
+-- Whether lines that are nobody's own were made since: repeated ones, and rows in quarantine.
+SELECT EXISTS (SELECT FROM ingestion.duplicate WHERE age(xmin) <= age(%(horizon)s::xid8::xid))
+    OR EXISTS (
+        SELECT FROM ingestion.quarantine
+        WHERE scope = 'row' AND age(xmin) <= age(%(horizon)s::xid8::xid)
+    )
+
+-- name: lines
+SELECT count(*) FROM ingestion.line
+
+-- name: placed
+-- Where people stand in the file, and their cells; a line that repeats one comes after it.
+SELECT record.row_id, line.place{cells}
+FROM (
+    SELECT person_id, row_number() OVER (ORDER BY ordinal) - 1 AS place FROM ingestion.line
+) AS line
+JOIN ingestion.record AS record ON record.person_id = line.person_id
+WHERE record.row_id = ANY(%(row_ids)s)
+ORDER BY line.place DESC
+
+-- name: note_pending
+-- The CSV has yet to get them.
+INSERT INTO ingestion.pending (row_id, revision)
+SELECT row_id, revision FROM people WHERE row_id = ANY(%(row_ids)s)
+ON CONFLICT (row_id) DO NOTHING
+
+-- name: clear_pending
+DELETE FROM ingestion.pending

@@ -1,0 +1,1 @@
+ALTER TABLE ingestion.proof DROP COLUMN sequence, DROP COLUMN horizon;

@@ -1,0 +1,20 @@
+"""The fence, the history and the pending rows: what every write of a person goes through."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+_HERE = Path(__file__)
+
+
+def upgrade() -> None:
+    op.execute(_HERE.with_suffix(".up.sql").read_text(encoding="utf-8"))
+
+
+def downgrade() -> None:
+    op.execute(_HERE.with_suffix(".down.sql").read_text(encoding="utf-8"))
