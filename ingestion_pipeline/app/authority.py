@@ -82,6 +82,8 @@ class Authority:
                 code="epochs_contradict",
                 hint="Is this the right database, or an old copy of it? Name the right one.",
             )
+        if known is not None and not known.changing and _is_passed_over(known, found):
+            _refuse_unless_level(held, found)
         held.keep(found)
         return found
 
@@ -113,6 +115,23 @@ class Authority:
                 alone = LEFT_ALONE if took < SLOW else TIMES_AS_LONG * took
                 self._away_until = time.monotonic() + alone
             raise
+
+
+def _is_passed_over(known: State, found: State) -> bool:
+    """Whether PostgreSQL has begun to lead without the ledger knowing, as with a ledger from a copy."""
+    return (known.phase.authority, found.phase.authority) == (Side.CSV, Side.POSTGRES)
+
+
+def _refuse_unless_level(held: LockedCsv, found: State) -> None:
+    """Refuse to let PostgreSQL lead while the CSV has writes that it has not."""
+    rows = held.waiting().rows
+    if rows:
+        raise ProtectedError(
+            f"PostgreSQL leads since epoch {found.epoch}, and the CSV has {rows} rows that it has not got",
+            code="ledger_stale",
+            hint="The ledger beside the CSV is an old copy's. Keep the CSV and its hidden folder aside; "
+            "then bring those writes over by hand.",
+        )
 
 
 def leads(state: State | None) -> Side:

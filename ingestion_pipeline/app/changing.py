@@ -73,7 +73,8 @@ class Changing:
         """All that the gate goes by."""
         found = evidence(self._csv, lambda: self._places.tables, state)
         if isinstance(found.postgres, PostgresFacts):
-            facts = replace(found.postgres, not_rehearsed=self._not_rehearsed)
+            synced = found.postgres.synced or self._synced_up_to is not None
+            facts = replace(found.postgres, synced=synced, not_rehearsed=self._not_rehearsed)
             return replace(found, postgres=facts)
         return found
 

@@ -8,7 +8,7 @@ from ingestion_pipeline.app.authority import Authority
 from ingestion_pipeline.app.backup import Backup
 from ingestion_pipeline.app.settler import Settler
 from ingestion_pipeline.domain.brake import Brakes
-from ingestion_pipeline.domain.errors import PipelineError
+from ingestion_pipeline.domain.errors import PipelineError, ProtectedError
 from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.receipt import Answered, Write, WriteReceipt
 from ingestion_pipeline.domain.reports import State
@@ -66,18 +66,21 @@ class Writing:
 
     def settle(self, *, accept_loss: bool = False) -> SettleReport:
         """Bring the follower level, and finish whatever was interrupted."""
-        state = self.in_force()
+        brakes = None if accept_loss else self._brakes
+        try:
+            return self._settle(self.in_force(), brakes)
+        except ProtectedError as error:
+            if error.code != "stale_epoch":
+                raise
+            return self._settle(self.in_force(again=True), brakes)
+
+    def _settle(self, state: State, brakes: Brakes | None) -> SettleReport:
         with ExitStack() as stack:
             tables = None
             if state.phase is not Phase.ORIGINAL:
                 tables = stack.enter_context(self.reached())
-            return settle(
-                self._csv,
-                tables,
-                state=state,
-                brakes=None if accept_loss else self._brakes,
-                aside=str(self._settings.csv_backup.backup_dir),
-            )
+            aside = str(self._settings.csv_backup.backup_dir)
+            return settle(self._csv, tables, state=state, brakes=brakes, aside=aside)
 
     def in_force(self, *, again: bool = False) -> State:
         """The phase in force; again to ask PostgreSQL rather than the ledger."""

@@ -9,11 +9,13 @@ import click
 from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.database import database
 from ingestion_pipeline.cli.frame import Frame, command, is_terminal
+from ingestion_pipeline.cli.phase import phase
 from ingestion_pipeline.cli.progress import bar
 from ingestion_pipeline.cli.quarantine import quarantine
 from ingestion_pipeline.cli.writing import history, settle, write
 from ingestion_pipeline.domain.errors import Exit
 from ingestion_pipeline.domain.pending import Pending
+from ingestion_pipeline.domain.phase_change import PhaseChange
 from ingestion_pipeline.domain.reports import CompareReport, Normalised, SyncReport
 from ingestion_pipeline.operations.compare import FIRST
 from ingestion_pipeline.operations.status import StatusReport
@@ -51,9 +53,10 @@ def _status_answer(report: StatusReport) -> dict[str, Any]:
         "pending": report.pending.all,
         "pending_seconds": round(report.pending.seconds, 3),
         "degraded": report.degraded,
+        "changing": report.changing,
         "merged": report.merged,
         "quarantine": {"undecided": report.quarantine.undecided, "accepted": report.quarantine.accepted},
-        "gate": {"open": not report.why_not, "why_not": list(report.why_not)},
+        "proved_equal": {"now": not report.why_not, "why_not": list(report.why_not)},
         "proof": report.proof,
     }
 
@@ -67,12 +70,18 @@ def _show_status(report: StatusReport) -> None:
         ("follower", report.follower),
         ("pending", _pending(report.pending)),
         *([("degraded", report.degraded)] if report.degraded else []),
+        *([("half-done", _half_done(report.changing))] if report.changing else []),
         *([("the CSV was rewritten by others", show.merged(report.merged))] if report.merged else []),
         ("quarantine", f"{report.quarantine.undecided} undecided, {report.quarantine.accepted} accepted"),
         ("compared", None if report.proof is None else report.proof.stamped_at),
-        ("gate", "open" if not report.why_not else "shut"),
+        ("proved equal", "no" if report.why_not else "yes, as both sides are now"),
     ]
     show.rows("Status", [*pairs, *(("", f"because {reason}") for reason in report.why_not)])
+
+
+def _half_done(change: PhaseChange) -> str:
+    verb = "advance" if change.move.is_forward else "rollback"
+    return f"a change to {change.after}, begun at {change.at}: run `ingest phase {verb}` again"
 
 
 def _pending(pending: Pending) -> str:
@@ -245,5 +254,6 @@ def doctor(frame: Frame) -> Exit:
 ingest.add_command(write)
 ingest.add_command(settle)
 ingest.add_command(history)
+ingest.add_command(phase)
 ingest.add_command(quarantine)
 ingest.add_command(database)

@@ -68,3 +68,15 @@ def counter(description: str, *, hidden: bool) -> Iterator[Callable[[int], None]
     with parts.Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as progress:
         task = progress.add_task(description, total=None)
         yield lambda more: progress.advance(task, more)
+
+
+@contextmanager
+def steps(*, hidden: bool) -> Iterator[Callable[[str], None]]:
+    """The name of the step that is being done, and for how long all have taken."""
+    from rich import progress as parts  # noqa: PLC0415 - see bar
+    from rich.console import Console  # noqa: PLC0415 - see bar
+
+    columns = (parts.SpinnerColumn(), parts.TextColumn("{task.description}"), parts.TimeElapsedColumn())
+    with parts.Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as progress:
+        task = progress.add_task("looking at both sides", total=None)
+        yield lambda name: progress.update(task, description=name)

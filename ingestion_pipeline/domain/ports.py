@@ -117,6 +117,10 @@ class HeldCsv(Protocol):
         """Note that the phase in force is about to be changed: until it is kept, only PostgreSQL knows it."""
         ...
 
+    def changing(self) -> PhaseChange | None:
+        """The change of phase that was begun and nobody has seen the end of."""
+        ...
+
     def note_later(self, epoch: int, **found: object) -> None:
         """Keep what became known of a change of phase afterwards."""
         ...

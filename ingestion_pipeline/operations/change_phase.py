@@ -11,6 +11,7 @@ from ingestion_pipeline.domain.phase import Move, Phase, path
 from ingestion_pipeline.domain.phase_change import PhaseChange
 from ingestion_pipeline.domain.reports import State
 from ingestion_pipeline.domain.transition import (
+    REMEDIES,
     Condition,
     Evidence,
     Remedy,
@@ -61,6 +62,7 @@ class ChangeReport:
         state: The phase in force at the end.
         changes: The receipts, in order.
         shut: The verdict of the gate that stayed shut, if one did.
+        dropped: Whether the tables were dropped.
         steps: What was done, or with dry_run would be; a line each.
         dry_run: Whether nothing was changed.
     """
@@ -69,6 +71,7 @@ class ChangeReport:
     state: State
     changes: tuple[PhaseChange, ...] = ()
     shut: Verdict | None = None
+    dropped: bool = False
     steps: tuple[str, ...] = ()
     dry_run: bool = False
 
@@ -132,7 +135,7 @@ def change_phase(
     began = state = actions.in_force()
     changes: list[PhaseChange] = []
     moves = _moves(state.phase, order)
-    _refuse_overrides(moves, order)
+    _refuse_contradictions(moves, order)
     if Condition.LEFT_BEHIND in order.overrides:
         step("have PostgreSQL go on from the phase in force")
         actions.take_along(state)
@@ -142,10 +145,10 @@ def change_phase(
             return ChangeReport(began, state, tuple(changes), outcome)
         changes.append(outcome)
         state = State(outcome.after, outcome.epoch)
-    if order.drop_tables and state.phase is Phase.ORIGINAL:
+    if order.drop_tables:
         step("drop the tables")
         actions.drop_tables()
-    return ChangeReport(began, state, tuple(changes))
+    return ChangeReport(began, state, tuple(changes), dropped=order.drop_tables)
 
 
 def _moves(phase: Phase, order: Order) -> list[Move]:
@@ -155,7 +158,11 @@ def _moves(phase: Phase, order: Order) -> list[Move]:
     return path(phase, order.to)
 
 
-def _refuse_overrides(moves: list[Move], order: Order) -> None:
+def _refuse_contradictions(moves: list[Move], order: Order) -> None:
+    if order.drop_tables and order.to is not Phase.ORIGINAL:
+        raise SettingsError(
+            f"{order.to} needs the tables", code="tables_needed", hint="They can go in phase original only."
+        )
     if order.overrides and not (order.because or "").strip():
         raise SettingsError(
             "what is overridden needs a reason, which is kept with it",
@@ -180,13 +187,13 @@ def _move(
     step: Callable[[str], None],
 ) -> PhaseChange | Verdict:
     outcome = judge(move, actions.evidence(state), order.overrides)
-    if any(one.remedy is None for one in outcome.unmet):
-        return outcome
+    if not outcome.is_within_reach:
+        return outcome.without(REMEDIES)
     before: str | None = None
     for attempt in range(TRIES):
         outcome = _gather(actions, move, state, order, step, Remedy.SYNC, Remedy.SETTLE)
         if not attempt:
-            before = _published(actions, order, step)
+            before = _published_before(actions, move, order, step)
         outcome = _gather(actions, move, state, order, step, Remedy.COMPARE)
         if not outcome.without(AT_THE_FENCE).is_open:
             break
@@ -246,6 +253,17 @@ def _published(actions: Actions, order: Order, step: Callable[[str], None]) -> s
     try:
         return actions.publish()
     except ProtectedError:
+        return None
+
+
+def _published_before(actions: Actions, move: Move, order: Order, step: Callable[[str], None]) -> str | None:
+    """As `_published`; the way back must not hang on it."""
+    try:
+        return _published(actions, order, step)
+    except PipelineError as error:
+        if move.is_forward:
+            raise
+        step(f"no version could be published: {error.message}")
         return None
 
 

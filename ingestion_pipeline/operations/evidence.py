@@ -1,11 +1,12 @@
 """evidence: what the gate goes by, looked at while everybody goes on writing."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from ingestion_pipeline.domain.columns import contract_version
 from ingestion_pipeline.domain.errors import UnavailableError
 from ingestion_pipeline.domain.pending import Pending
-from ingestion_pipeline.domain.phase import Side
+from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.ports import Csv, Tables
 from ingestion_pipeline.domain.proof import Present, Proof, voided
 from ingestion_pipeline.domain.reports import State
@@ -31,7 +32,11 @@ def evidence(csv: Csv, tables: Callable[[], Tables], state: State) -> Evidence:
         waiting = still.waiting()
         facts = CsvFacts(csv.exists(), is_ours=still.looks_ours())
     try:
-        return Evidence(facts, _postgres(csv, tables(), state, waiting))
+        postgres = _postgres(csv, tables(), state, waiting)
+        if isinstance(postgres, PostgresFacts) and not postgres.synced:
+            # What was never taken over cannot have been edited since.
+            facts = replace(facts, is_ours=True)
+        return Evidence(facts, postgres)
     except UnavailableError as error:
         behind = error.code in ("schema_behind", "schema_ahead")
         condition = Condition.SCHEMA_BEHIND if behind else Condition.POSTGRES_AWAY
@@ -40,11 +45,14 @@ def evidence(csv: Csv, tables: Callable[[], Tables], state: State) -> Evidence:
 
 def _postgres(csv: Csv, tables: Tables, state: State, waiting: Pending) -> PostgresFacts | Unreached:
     found = tables.state()
-    if found is None or (found.epoch == state.epoch and not tables.is_synced()):
+    if found is None:
         return PostgresFacts(synced=False)
     if found.epoch != state.epoch:
         why = f"PostgreSQL is in epoch {found.epoch}, the ledger beside the CSV in {state.epoch}"
         return Unreached(Condition.LEFT_BEHIND, why)
+    if state.phase is Phase.ORIGINAL or not tables.is_synced():
+        # What PostgreSQL may hold from before is of another time.
+        return PostgresFacts(synced=False)
     proof = tables.last_proof()
     with tables.snapshot() as snapshot:
         undecided = snapshot.quarantine_count().undecided

@@ -8,6 +8,7 @@ from ingestion_pipeline.domain.columns import contract_version
 from ingestion_pipeline.domain.errors import UnavailableError
 from ingestion_pipeline.domain.pending import Pending
 from ingestion_pipeline.domain.phase import Phase, Side
+from ingestion_pipeline.domain.phase_change import PhaseChange
 from ingestion_pipeline.domain.ports import Csv, Snapshot, Tables
 from ingestion_pipeline.domain.proof import Present, Proof, why_not
 from ingestion_pipeline.domain.quarantine import Count
@@ -30,6 +31,7 @@ class StatusReport:
         quarantine: How many entries stand.
         proof: The newest proof.
         why_not: Every reason why the two sides are not known to be equal now.
+        changing: A change of phase that was begun and nobody has seen the end of.
     """
 
     wanted: Phase
@@ -43,6 +45,7 @@ class StatusReport:
     quarantine: Count
     proof: Proof | None
     why_not: tuple[str, ...]
+    changing: PhaseChange | None = None
 
 
 def status(csv: Csv, tables: Callable[[], Tables], *, wanted: Phase) -> StatusReport:
@@ -58,6 +61,19 @@ def status(csv: Csv, tables: Callable[[], Tables], *, wanted: Phase) -> StatusRe
     """
     with csv.still() as still:
         ledger, merged, waiting = still.state(), still.merged(), still.waiting()
+        changing = still.changing()
+    report = _status(csv, tables, ledger, waiting, merged, wanted)
+    return report if changing is None else replace(report, changing=changing)
+
+
+def _status(
+    csv: Csv,
+    tables: Callable[[], Tables],
+    ledger: State | None,
+    waiting: Pending,
+    merged: Merged | None,
+    wanted: Phase,
+) -> StatusReport:
     try:
         reached = tables()
         if reached.state() is not None:

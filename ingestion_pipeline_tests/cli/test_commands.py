@@ -20,7 +20,7 @@ SYNC = {
     "seconds",
 }  # fmt: skip
 COMPARE = {"equal", "bytes_equal", "missing", "extra", "changed", "differences"}
-STATUS = {"phase", "authority", "follower", "pending", "quarantine", "gate"}
+STATUS = {"phase", "authority", "follower", "pending", "quarantine", "proved_equal"}
 
 
 def test_sync(site: Site, call: Call) -> None:
@@ -84,7 +84,7 @@ def test_status(site: Site, call: Call) -> None:
         "follower": "postgres",
         "pending": 0,
         "quarantine": {"undecided": 1, "accepted": 0},
-        "gate": {"open": False, "why_not": ["1 quarantine entries are undecided"]},
+        "proved_equal": {"now": False, "why_not": ["1 quarantine entries are undecided"]},
     }
 
 
