@@ -36,8 +36,9 @@ check: setup ## Format, lint, types, arrows, tests, definitions
 	$(BIN)/python -m pytest
 	$(BIN)/dagster definitions validate
 
-bench: setup ## Measure what a write costs as the people grow in number
-	$(BIN)/python benchmarks/writing.py
+bench: setup ## Measure what a write costs, and how long writers wait for a change of phase
+	$(BIN)/python -m benchmarks.writing
+	$(BIN)/python -m benchmarks.switching
 
 campaign: setup ## Put the promises to their full test: hours; parts of it as root only
 	$(BIN)/python -m benchmarks.campaign

@@ -38,33 +38,33 @@ def people(path: Path, count: int) -> None:
 
 
 @contextmanager
-def site(count: int, phase: Phase) -> Iterator[Pipeline]:
-    """A site of so many people in this phase, on an embedded server of its own."""
+def fresh_site(count: int, phase: Phase) -> Iterator[tuple[Path, Pipeline]]:
+    """A site of so many people that begins in this phase, on an embedded server of its own."""
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "config" / "config.yaml"
         config.parent.mkdir()
         (Path(folder) / "outputs").mkdir()
-        config.write_text("migration:\n  phase: dual_write\ncsv_backup:\n  enabled: false\n")
+        config.write_text(f"migration:\n  phase: {phase}\ncsv_backup:\n  enabled: false\n")
         people(Path(folder) / "outputs" / "output.csv", count)
         with open_pipeline(config) as pipeline:
-            pipeline.sync()
-            if phase is not Phase.DUAL_WRITE:
-                enter(pipeline, phase)
+            pipeline.begin()
             try:
-                yield pipeline
+                yield config, pipeline
             finally:
                 pipeline.settle()
         with open_pipeline(config) as pipeline:
             pipeline.embedded().destroy()
 
 
-def enter(pipeline: Pipeline, phase: Phase) -> None:
-    """Put the site into a phase, as a change of phase would once its gate has let it through."""
-    with pipeline.csv.held() as held:
-        with pipeline.pool.transaction() as cursor:
-            cursor.execute("UPDATE ingestion.migration_state SET phase = %s, epoch = epoch + 1", (phase,))
-        held.adopt()
-        held.keep(pipeline.tables.state())
+@contextmanager
+def site(count: int, phase: Phase) -> Iterator[Pipeline]:
+    """A site of so many people in this phase."""
+    with fresh_site(count, Phase.DUAL_WRITE) as (_, pipeline):
+        pipeline.sync()
+        report = pipeline.phase.advance(phase)
+        if report.state.phase is not phase:
+            raise SystemExit(f"the gate to {phase} stays shut: {report.shut}")
+        yield pipeline
 
 
 def seconds(work: Callable[[int], object], times: int) -> float:

@@ -11,6 +11,7 @@ EMPTY = """
     SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid();
     DELETE FROM ingestion.migration_state; DELETE FROM people; DELETE FROM ingestion.quarantine;
+    DELETE FROM processing_status; DELETE FROM s3_metadata;
     DELETE FROM ingestion.history; DELETE FROM ingestion.pending;
     DELETE FROM ingestion.csv_file; DELETE FROM ingestion.proof;
     SELECT setval('ingestion.quarantine_id_seq', 1, false)

@@ -7,7 +7,7 @@ import sys
 
 from benchmarks.campaign.record import RESULTS
 
-PARTS = ("kill", "powercut", "disk", "commits", "journal", "writers")
+PARTS = ("kill", "powercut", "disk", "commits", "journal", "writers", "switches", "model")
 
 
 def main() -> int:

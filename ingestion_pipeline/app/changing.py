@@ -7,7 +7,8 @@ from ingestion_pipeline.app.authority import Authority
 from ingestion_pipeline.app.places import Places
 from ingestion_pipeline.app.writing import Writing
 from ingestion_pipeline.domain.brake import Brakes
-from ingestion_pipeline.domain.phase import Move, Phase
+from ingestion_pipeline.domain.errors import UnavailableError
+from ingestion_pipeline.domain.phase import Move, Phase, path
 from ingestion_pipeline.domain.phase_change import PhaseChange
 from ingestion_pipeline.domain.ports import Step
 from ingestion_pipeline.domain.reports import CompareReport, State
@@ -96,7 +97,15 @@ class Changing:
         """Change the phase, or leave everything as it is."""
         if Condition.POSTGRES_AWAY in overrides:
             began = State(change.before, change.epoch - 1)
-            return leave_behind(self._csv, change, judge(change.move, self.evidence(began), overrides))
+            verdict = judge(change.move, self.evidence(began), overrides)
+            if verdict.overridden:
+                return leave_behind(self._csv, change, verdict)
+            if change.move not in path(change.before, change.after):
+                raise UnavailableError(
+                    "PostgreSQL is back",
+                    code="postgres_back",
+                    hint="Run it again: nothing need be left behind.",
+                )
         return switch(
             self._csv,
             self._places.tables,

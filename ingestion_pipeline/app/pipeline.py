@@ -272,7 +272,7 @@ class Pipeline:
         if target.resolve() != self.csv.path.resolve():
             return self._rendered(target)
         with self.csv.held() as held:
-            self._refuse_overwriting()
+            self._refuse_overwriting(held.state() or self.tables.state())
             rendered = self._rendered(target)
             held.adopt()
             return rendered
@@ -282,8 +282,7 @@ class Pipeline:
             rows, _ = self.tables.render(new)
             return rows, new.replace()
 
-    def _refuse_overwriting(self) -> None:
-        state = self.tables.state()
+    def _refuse_overwriting(self, state: State | None) -> None:
         if state is None or state.phase.authority is Side.CSV:
             raise ProtectedError(
                 "this is the CSV that leads; rendering must not overwrite it",

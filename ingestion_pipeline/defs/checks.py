@@ -142,23 +142,6 @@ def nothing_pending(pipeline: PipelineResource) -> AssetCheckResult:
     )
 
 
-@asset_check(asset=_PEOPLE, description="The phase in force is the one the configuration asks for.")
-def phase_in_force(pipeline: PipelineResource) -> AssetCheckResult:
-    """Compare the phase wanted with the one in force."""
-    with pipeline.open() as site:
-        report = site.status()
-    return AssetCheckResult(
-        passed=report.in_force == report.wanted,
-        severity=AssetCheckSeverity.WARN,
-        metadata={
-            "wanted": report.wanted.value,
-            "in_force": report.in_force.value if report.in_force else "none",
-            "epoch": report.epoch or 0,
-            "why_not": list(report.why_not),
-        },
-    )
-
-
 def _check(rule: Rule) -> AssetChecksDefinition:
     severity = AssetCheckSeverity.WARN if rule.advisory else AssetCheckSeverity.ERROR
 
@@ -175,6 +158,5 @@ CHECKS = [
     consistency,
     nothing_pending,
     quarantine_decided,
-    phase_in_force,
     *(_check(rule) for rule in RULES),
 ]

@@ -16,6 +16,7 @@ from ingestion_pipeline.domain.columns import COLUMNS, Column, Table, of_table
 
 CSV_SNAPSHOT = AssetKey("csv_snapshot")
 VERSIONED_EXPORT = AssetKey("versioned_export")
+MIGRATION_PHASE = AssetKey("migration_phase")
 
 
 def csv_schema() -> TableSchema:

@@ -1,16 +1,21 @@
 """One job per verb."""
 
-from dagster import AssetSelection, define_asset_job, job
+from dagster import AssetSelection, RunConfig, define_asset_job, job
 
 from ingestion_pipeline.defs import ops
+from ingestion_pipeline.defs.assets.migration_phase import PhaseConfig
 from ingestion_pipeline.defs.checks import consistency
-from ingestion_pipeline.defs.contract import CSV_SNAPSHOT, VERSIONED_EXPORT
+from ingestion_pipeline.defs.contract import CSV_SNAPSHOT, MIGRATION_PHASE, VERSIONED_EXPORT
 from ingestion_pipeline.domain.columns import Table
 
 LONGEST_SETTLE = 3600
 """Seconds after which a run of `settle` is ended: one that has died would keep all others waiting."""
 
+LONGEST_CHANGE = 4 * 3600
+"""The same of `change_phase`, which may sync and compare everybody more than once."""
+
 _TABLES = AssetSelection.assets(*(table.value for table in Table))
+_PHASE = AssetSelection.assets(MIGRATION_PHASE)
 
 migrate = define_asset_job(
     "migrate",
@@ -30,13 +35,20 @@ compare = define_asset_job(
 )
 check = define_asset_job(
     "check",
-    selection=AssetSelection.checks_for_assets(*(table.value for table in Table)),
+    selection=AssetSelection.checks_for_assets(*(table.value for table in Table)) | _PHASE,
     description="Every check of the tables: the contract's rules, the quarantine, the phase, the comparison.",
 )
 export = define_asset_job(
     "export",
     selection=AssetSelection.assets(VERSIONED_EXPORT) | AssetSelection.checks(consistency),
     description="Publish a version, unless the two sides differ.",
+)
+change_phase = define_asset_job(
+    "change_phase",
+    selection=_PHASE,
+    config=RunConfig(ops={MIGRATION_PHASE.path[-1]: PhaseConfig(apply=True)}),
+    tags={"dagster/max_runtime": LONGEST_CHANGE},
+    description="Go to the phase that the configuration asks for, as far as the gates are open.",
 )
 
 
@@ -46,4 +58,4 @@ def settle() -> None:
     ops.settle()
 
 
-JOBS = (migrate, sync, compare, check, export, settle)
+JOBS = (migrate, sync, compare, check, export, change_phase, settle)

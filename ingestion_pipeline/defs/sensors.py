@@ -2,12 +2,16 @@
 
 import os
 import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from itertools import takewhile
 
 from dagster import (
     DagsterInstance,
     DagsterRunStatus,
     DefaultSensorStatus,
+    Failure,
+    RunRecord,
     RunRequest,
     RunsFilter,
     SensorDefinition,
@@ -31,13 +35,16 @@ WAITED = 5.0
 """Seconds something must have been pending: until then whoever wrote it may be settling it."""
 
 LONGEST_WAIT = 3600.0
-"""Seconds after which a run that failed is tried again at the latest; the first wait is the sensor's own."""
+"""Seconds after which a run that came to nothing is tried again at the latest; first the sensor's own."""
 
 REMEMBERED = 12
 """Runs looked back on: enough for the longest wait."""
 
 PENDING = "pending"
 """The cursor of `settle_pending` after a look that found something pending."""
+
+WISH = "phase_wanted"
+"""The tag of a run of `change_phase`: the wish it was to fulfil, as the sensor's cursor has it."""
 
 
 def csv_changed(settings: Settings) -> SensorDefinition:
@@ -69,8 +76,31 @@ def settle_pending(settings: Settings) -> SensorDefinition:
         description="Brings the follower level when something is pending, or somebody else has rewritten it.",
     )
     def watch(context: SensorEvaluationContext, pipeline: PipelineResource) -> RunRequest | SkipReason:
-        reason = _why_not_settle(context, pipeline) or _why_not_now(context.instance, seconds)
+        reason = _why_not_settle(context, pipeline) or _why_not_settle_now(context.instance, seconds)
         return RunRequest() if reason is None else SkipReason(reason)
+
+    return watch
+
+
+def phase_wanted(settings: Settings) -> SensorDefinition:
+    """Changes the phase when the configuration asks for another one."""
+    seconds = settings.automation.phase_sensor_seconds
+
+    @sensor(
+        name="phase_wanted",
+        job_name=jobs.change_phase.name,
+        minimum_interval_seconds=seconds,
+        default_status=_status(settings),
+        description="Changes the phase when the configuration asks for another, or a change was interrupted.",
+    )
+    def watch(context: SensorEvaluationContext, pipeline: PipelineResource) -> RunRequest | SkipReason:
+        wish = _wish(pipeline)
+        if isinstance(wish, SkipReason):
+            context.update_cursor("")
+            return wish
+        since = _since(context, wish)
+        reason = _why_not_change_now(context.instance, seconds, since)
+        return RunRequest(tags={WISH: since}) if reason is None else SkipReason(reason)
 
     return watch
 
@@ -142,17 +172,77 @@ def _is_fresh(found: os.stat_result) -> bool:
     return 0 <= time.time() - found.st_mtime < SETTLED
 
 
-def _why_not_now(instance: DagsterInstance, seconds: float) -> str | None:
-    """What speaks against one more run of the job: one that is under way, or those that failed."""
+def _wish(pipeline: PipelineResource) -> str | SkipReason:
+    """What is to be done about the phase: the one wanted, and the epoch in which it is."""
+    try:
+        with pipeline.open() as site:
+            if not (file := site.settings.config_file).exists() or _is_fresh(file.stat()):
+                return SkipReason("the configuration is still being written")
+            state = site.csv.state()
+            if state is None and site.tables.state() is None:
+                return SkipReason("nothing has been synced or written yet")
+            if site.phase.changing() is None and not site.phase.wants_change():
+                return SkipReason(_why_no_change(site))
+            # Fails where PostgreSQL is away: without it the phase cannot be changed.
+            site.tables.state()
+            return f"{site.settings.wanted_phase} since epoch {state.epoch if state else 0}"
+    except Failure as failure:
+        return SkipReason(failure.description)
+
+
+def _why_no_change(site: Pipeline) -> str:
+    wanted, in_force = site.settings.wanted_phase, site.in_force().phase
+    if in_force is wanted:
+        return f"phase {wanted} is in force, and wanted"
+    return (
+        f"the phase was changed to {in_force} by hand; the configuration, not edited since, asks for {wanted}"
+    )
+
+
+def _since(context: SensorEvaluationContext, wish: str) -> str:
+    """The wish, and when it was first seen: told apart from the same one at another time."""
+    since = context.cursor or ""
+    if not since.startswith(f"{wish}, seen "):
+        since = f"{wish}, seen {datetime.now(UTC).isoformat()}"
+        context.update_cursor(since)
+    return since
+
+
+def _why_not_settle_now(instance: DagsterInstance, seconds: float) -> str | None:
+    return _why_not_now(instance, jobs.settle.name, seconds, "settle has failed", in_vain=_has_failed)
+
+
+def _why_not_change_now(instance: DagsterInstance, seconds: float, wish: str) -> str | None:
+    # A shut gate leaves a run green; where one got anywhere, the wish is of another epoch since.
+    found = "the gate was shut, or the run failed"
+    return _why_not_now(
+        instance, jobs.change_phase.name, seconds, found, tags={WISH: wish}, in_vain=lambda _record: True
+    )
+
+
+def _has_failed(record: RunRecord) -> bool:
+    return record.dagster_run.status is DagsterRunStatus.FAILURE
+
+
+def _why_not_now(
+    instance: DagsterInstance,
+    job: str,
+    seconds: float,
+    found: str,
+    *,
+    in_vain: Callable[[RunRecord], bool],
+    tags: Mapping[str, str] | None = None,
+) -> str | None:
+    """What speaks against one more run of a job: one that is under way, or those that came to nothing."""
     ended = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
     open_ones = [status for status in DagsterRunStatus if status not in ended]
-    if instance.get_runs_count(RunsFilter(job_name=jobs.settle.name, statuses=open_ones)):
-        return "a run of settle is under way"
-    records = instance.get_run_records(RunsFilter(job_name=jobs.settle.name), limit=REMEMBERED)
-    failed = list(takewhile(lambda record: record.dagster_run.status is DagsterRunStatus.FAILURE, records))
-    if not failed:
+    if instance.get_runs_count(RunsFilter(job_name=job, statuses=open_ones)):
+        return f"a run of {job} is under way"
+    records = instance.get_run_records(RunsFilter(job_name=job, tags=tags), limit=REMEMBERED)
+    vain = list(takewhile(in_vain, records))
+    if not vain:
         return None
-    wait = min(LONGEST_WAIT, seconds * 2.0 ** (len(failed) - 1))
-    since = time.time() - (failed[0].end_time or failed[0].update_timestamp.timestamp())
+    wait = min(LONGEST_WAIT, seconds * 2.0 ** (len(vain) - 1))
+    since = time.time() - (vain[0].end_time or vain[0].update_timestamp.timestamp())
     # A time still to come is a wrong clock's, and says nothing.
-    return f"settle has failed; it is tried again {wait:.0f} s later" if 0 <= since < wait else None
+    return f"{found}; it is tried again {wait:.0f} s later" if 0 <= since < wait else None

@@ -297,8 +297,8 @@ class Snapshot(Protocol):
         """How many quarantine entries stand."""
         ...
 
-    def horizon(self) -> str:
-        """The oldest transaction whose changes may not be in this state."""
+    def seen(self) -> str:
+        """Which transactions are in this state."""
         ...
 
     def pending(self) -> Pending:
@@ -317,8 +317,12 @@ class Snapshot(Protocol):
 class Fence(Snapshot, Protocol):
     """The tables, which nobody else writes while the phase is changed."""
 
-    def changed_since(self, horizon: str, limit: int) -> set[str] | None:
-        """Who was changed from this transaction on, but for those who are gone; None for too many."""
+    def changed_since(self, seen: str, limit: int) -> set[str] | None:
+        """Who was changed by what a snapshot had not seen, but for those who are gone; None for too many."""
+        ...
+
+    def has_lost_rows(self, position: str, seen: str) -> bool:
+        """Whether people who have not changed since have lost their rows in another table."""
         ...
 
     def lines(self) -> int:

@@ -22,7 +22,7 @@ class Proof:
         way_back_rehearsed: Whether the CSV was rendered anew on its own disk, and came out the same.
         run_id: The Dagster run, if one compared.
         sequence: The last record of the CSV's journal that was in the file compared.
-        horizon: The oldest transaction whose changes may not have been in the tables compared.
+        snapshot: Which transactions were in the tables compared.
         stamped_at: When; None until it is kept.
     """
 
@@ -38,7 +38,7 @@ class Proof:
     way_back_rehearsed: bool
     run_id: str | None
     sequence: int | None = None
-    horizon: str | None = None
+    snapshot: str | None = None
     stamped_at: datetime | None = None
 
 

@@ -134,7 +134,7 @@ def change_phase(
     """
     began = state = actions.in_force()
     changes: list[PhaseChange] = []
-    moves = _moves(state.phase, order)
+    moves = _moves(actions, state, order)
     _refuse_contradictions(moves, order)
     if Condition.LEFT_BEHIND in order.overrides:
         step("have PostgreSQL go on from the phase in force")
@@ -151,11 +151,14 @@ def change_phase(
     return ChangeReport(began, state, tuple(changes), dropped=order.drop_tables)
 
 
-def _moves(phase: Phase, order: Order) -> list[Move]:
+def _moves(actions: Actions, state: State, order: Order) -> list[Move]:
     """The steps to take; without PostgreSQL there is only one way, and it leads to original at once."""
-    if order.to is Phase.ORIGINAL and Condition.POSTGRES_AWAY in order.overrides and phase is not order.to:
-        return [Move(phase, order.to)]
-    return path(phase, order.to)
+    if order.to is Phase.ORIGINAL and Condition.POSTGRES_AWAY in order.overrides:
+        alone = Move(state.phase, order.to)
+        # Within reach, it is not left behind with what the CSV has not got.
+        if judge(alone, actions.evidence(state), order.overrides).overridden:
+            return [alone] if state.phase is not order.to else []
+    return path(state.phase, order.to)
 
 
 def _refuse_contradictions(moves: list[Move], order: Order) -> None:
@@ -215,7 +218,8 @@ def _move(
         if isinstance(found, Switched):
             return _closed(actions, order, found.change, step)
         outcome = found
-        if not outcome.without(AT_THE_FENCE).is_open:
+        # A whole comparison tells more of who differs than the look at those who have changed.
+        if not outcome.without(AT_THE_FENCE | {Condition.DIFFERENCES}).is_open:
             break
     return outcome
 

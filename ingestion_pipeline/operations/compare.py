@@ -54,10 +54,13 @@ def compare(
             pending = _bring_postgres_level(held, tables, brakes)
             snapshot = stack.enter_context(tables.snapshot())
             state = snapshot.state()
-            if state.phase is Phase.DATABASE_PRIMARY:
+            if not _is_in_force(state, held):
+                # What was left behind is looked at, and has no part in the CSV.
+                pass
+            elif state.phase is Phase.DATABASE_PRIMARY:
                 pending, levelled = _bring_csv_level(held, snapshot)
             elif state.phase is Phase.DATABASE_NATIVE and aside is not None:
-                held.render(snapshot.render, foreign=aside)
+                held.render(snapshot.render, foreign=None if held.is_ours() else aside)
             pinned = stack.enter_context(csv.pinned())
             sequence = held.last_sequence()
         rendered, rows, failed = _rendered(csv, snapshot, way_back=way_back)
@@ -80,7 +83,7 @@ def compare(
             way_back_rehearsed=way_back and failed is None and bytes_equal,
             run_id=run_id,
             sequence=sequence,
-            horizon=snapshot.horizon(),
+            snapshot=snapshot.seen(),
         )
     if levelled:
         tables.clear(levelled)
@@ -112,13 +115,20 @@ def _rendered(csv: Csv, snapshot: Snapshot, *, way_back: bool) -> tuple[str, int
 def _bring_postgres_level(held: HeldCsv, tables: Tables, brakes: Brakes) -> int:
     """Settle what is pending, but absorb nothing that somebody else did; gives what is pending still."""
     state = tables.state()
-    if state is None or state.phase is not Phase.DUAL_WRITE or not held.is_used() or not held.is_ours():
+    if state is None or state.phase is not Phase.DUAL_WRITE or not _is_in_force(state, held):
+        return 0
+    if not held.is_used() or not held.is_ours():
         return 0
     try:
         bring_postgres_level(held, tables, state, brakes)
     except ProtectedError:
         return len({record.row_id for record in held.open()})
     return 0
+
+
+def _is_in_force(state: State, held: HeldCsv) -> bool:
+    """Whether the ledger, where there is one, says the same as PostgreSQL."""
+    return held.state() in (None, state)
 
 
 def _bring_csv_level(held: HeldCsv, snapshot: Snapshot) -> tuple[int, list[Dirty]]:

@@ -45,6 +45,8 @@ def evidence(csv: Csv, tables: Callable[[], Tables], state: State) -> Evidence:
 
 def _postgres(csv: Csv, tables: Tables, state: State, waiting: Pending) -> PostgresFacts | Unreached:
     found = tables.state()
+    if found is None and state.phase.authority is Side.POSTGRES:
+        return Unreached(Condition.POSTGRES_AWAY, f"in phase {state.phase} this database holds nothing")
     if found is None:
         return PostgresFacts(synced=False)
     if found.epoch != state.epoch:

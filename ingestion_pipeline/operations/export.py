@@ -56,14 +56,17 @@ def export(
         UnavailableError: A place is not there, or does not hold what was written to it.
     """
     began = time.monotonic()
-    tables.begin(wanted)
     newest = versions.newest()
     with ExitStack() as stack:
         draft = stack.enter_context(versions.draft())
         # The file and the snapshot are of one instant: nobody writes the file between the two.
-        with csv.held():
+        with csv.held() as held:
+            known = held.state()
+            tables.begin(wanted, known=known)
             snapshot = stack.enter_context(tables.snapshot())
-            state = snapshot.state()
+            # In original PostgreSQL has no part: what it says may be of another time.
+            alone = known is not None and known.phase is Phase.ORIGINAL and not known.changing
+            state = known if known is not None and alone else snapshot.state()
             if state.phase.authority is Side.CSV:
                 csv = stack.enter_context(csv.pinned())
         rows, dialect = _write(state, csv, snapshot, draft)

@@ -76,7 +76,11 @@ def _status(
 ) -> StatusReport:
     try:
         reached = tables()
-        if reached.state() is not None:
+        found = reached.state()
+        if ledger is not None and found is not None and found.epoch < ledger.epoch:
+            left = f"PostgreSQL was left behind in epoch {found.epoch}"
+            return _by_ledger(ledger, waiting, merged, wanted, left)
+        if found is not None:
             return _with_postgres(csv, reached, waiting, merged, wanted)
     except UnavailableError as error:
         if ledger is None:

@@ -86,11 +86,12 @@ def switch(
             with tables.fenced(began) as fence:
                 proof = tables.last_proof()
                 drained += _drain_to_csv(held, fence, began, proof)
-                facts = _look(held, fence, tables, change.move, proof)
+                facts = _look(csv, held, fence, tables, change.move, proof)
                 verdict = judge(change.move, facts, overrides)
                 if not verdict.is_open:
                     return verdict
-                held.close(ends.epoch, least=fence.last_revision() + 1)
+                if change.after is not Phase.ORIGINAL:
+                    held.close(ends.epoch, least=fence.last_revision() + 1)
                 receipt = _receipt(change, verdict, held, facts, drained)
                 held.mark(began, receipt)
                 _change(fence, tables, held, began, ends, change.by)
@@ -100,6 +101,9 @@ def switch(
             if made is None:
                 raise
         held.keep(ends)
+        if change.after is Phase.ORIGINAL:
+            # Not before: had the change failed, PostgreSQL would still have to get what was open.
+            held.close(ends.epoch)
         pause = round(time.monotonic() - stopped, 4)
         held.note_later(ends.epoch, pause=pause)
         return Switched(replace(made, pause=pause), verdict)
@@ -131,7 +135,7 @@ def stale() -> ProtectedError:
     return ProtectedError("the phase changed meanwhile", code="stale_epoch", hint="Try again.")
 
 
-def _look(held: HeldCsv, fence: Fence, tables: Tables, move: Move, proof: Proof | None) -> Evidence:
+def _look(csv: Csv, held: HeldCsv, fence: Fence, tables: Tables, move: Move, proof: Proof | None) -> Evidence:
     """The evidence of this moment, in which nobody writes."""
     is_ours, waiting = held.is_ours(), held.waiting()
     pending = waiting.rows if move.before.authority is Side.CSV else fence.pending().rows
@@ -139,7 +143,7 @@ def _look(held: HeldCsv, fence: Fence, tables: Tables, move: Move, proof: Proof 
     if proof is not None and Condition.STALE_PROOF in required(move):
         since = _since(held, fence, proof, is_ours=is_ours)
     return Evidence(
-        CsvFacts(exists=True, is_ours=is_ours),
+        CsvFacts(csv.exists(), is_ours),
         PostgresFacts(
             synced=tables.is_synced(),
             pending=pending,
@@ -154,15 +158,17 @@ def _look(held: HeldCsv, fence: Fence, tables: Tables, move: Move, proof: Proof 
 def _since(held: HeldCsv, fence: Fence, proof: Proof, *, is_ours: bool) -> Since:
     """Compare once more who has changed on either side since the proof; the others are as they were."""
     why = next(_voided(fence, proof, is_ours=is_ours), None)
-    if why is not None or proof.sequence is None or proof.horizon is None:
+    if why is not None or proof.sequence is None or proof.snapshot is None:
         return Since(why or "the last comparison is of an older release")
     records = held.since(proof.sequence)
-    changed = fence.changed_since(proof.horizon, RECHECKED)
+    changed = fence.changed_since(proof.snapshot, RECHECKED)
     if records is None or changed is None or any(record.kind is Kind.MERGED for record in records):
         return Since("more has changed since the last comparison than some rows")
     row_ids = changed | {record.row_id for record in records}
     if len(row_ids) > RECHECKED or fence.lines() != held.file[2]:
         return Since("too many rows have changed since the last comparison, or some are gone")
+    if fence.has_lost_rows(proof.position, proof.snapshot):
+        return Since("rows of people who have not changed are gone since the last comparison")
     ours, theirs = held.placed(row_ids), fence.placed(row_ids, held.columns)
     differing = sum(ours.get(row_id) != theirs.get(row_id) for row_id in row_ids)
     return Since(rechecked=len(row_ids), differing=differing)
@@ -238,8 +244,8 @@ def _drain_to_csv(held: HeldCsv, fence: Fence, began: State, proof: Proof | None
     if began.phase.authority is Side.CSV or not held.is_ours():
         return 0
     if began.phase is Phase.DATABASE_NATIVE:
-        horizon = None if proof is None else proof.horizon
-        changed = None if horizon is None else fence.changed_since(horizon, RECHECKED)
+        seen = None if proof is None else proof.snapshot
+        changed = None if seen is None else fence.changed_since(seen, RECHECKED)
         fence.note_pending(changed or ())
     settled = len(level(held, fence))
     fence.clear_pending()

@@ -40,7 +40,8 @@ def sync(
         ProtectedError: A brake stopped the load, or in the phase in force nothing is synced from the CSV.
     """
     began = time.monotonic()
-    state = tables.begin(wanted, known=held.state(), dry_run=dry_run)
+    known = held.state()
+    state = _in_force(known, tables.begin(wanted, known=known, dry_run=dry_run))
     match state.phase:
         case Phase.DUAL_WRITE:
             if not dry_run:
@@ -74,6 +75,19 @@ def sync(
     return replace(report, seconds=round(time.monotonic() - began, 3))
 
 
+def _in_force(known: State | None, found: State) -> State:
+    """The phase in force; PostgreSQL that was left behind must not bring back the one it was left in."""
+    if known is None or found.epoch >= known.epoch:
+        return found
+    if known.phase is Phase.ORIGINAL:
+        return known
+    raise ProtectedError(
+        f"the ledger beside the CSV is in epoch {known.epoch}, PostgreSQL in {found.epoch}",
+        code="epochs_contradict",
+        hint="Is this the right database, or an old copy of it? Name the right one.",
+    )
+
+
 def first_sync(csv: Csv, tables: Tables, state: State, *, brakes: Brakes | None, step: Step) -> int:
     """Make PostgreSQL equal to the CSV while that is still alone, and others go on writing it.
 
@@ -92,8 +106,8 @@ def first_sync(csv: Csv, tables: Tables, state: State, *, brakes: Brakes | None,
     """
     with ExitStack() as stack:
         with csv.held() as held:
-            if held.is_used():
-                held.refresh(brakes)
+            # Also where nobody has written yet: from here on it is noticed who edits the file by hand.
+            held.refresh(brakes)
             pinned = stack.enter_context(csv.pinned())
             sequence = held.last_sequence()
         tables.sync(

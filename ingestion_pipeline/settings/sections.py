@@ -151,6 +151,7 @@ class Automation(_Section):
     export_cron: Cron = "30 2 * * *"
     csv_sensor_seconds: PositiveInt = 30
     settle_sensor_seconds: PositiveInt = 30
+    phase_sensor_seconds: PositiveInt = 15
 
 
 class S3(_Section):

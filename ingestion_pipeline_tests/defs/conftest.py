@@ -5,7 +5,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
-from dagster import AssetKey, DagsterInstance, Definitions, ExecuteInProcessResult
+from dagster import (
+    AssetKey,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    Definitions,
+    ExecuteInProcessResult,
+)
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 
 from ingestion_pipeline.defs.build import build_definitions
 from ingestion_pipeline.settings import load_settings
@@ -38,6 +50,14 @@ def away() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATABASE_URL", "postgresql://somebody@127.0.0.1:1/people")
         yield
+
+
+def make_run(dagster: Dagster, name: str, status: DagsterRunStatus) -> DagsterRun:
+    """A run that nobody carries out."""
+    place = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("ingestion_pipeline"), "__repository__")
+    job = dagster.definitions.resolve_job_def(name)
+    origin = RemoteJobOrigin(place, name)
+    return dagster.instance.create_run_for_job(job, status=status, remote_job_origin=origin)
 
 
 def checks(result: ExecuteInProcessResult) -> dict[str, bool]:

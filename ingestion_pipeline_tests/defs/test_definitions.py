@@ -72,13 +72,13 @@ def test_definitions_are_as_kept(definitions: Definitions) -> None:
 def test_what_works_on_everybody_is_in_one_pool(definitions: Definitions) -> None:
     pools = {
         node.name: node.definition.pool
-        for job in ("migrate", "settle")
+        for job in ("migrate", "settle", "change_phase")
         for node in definitions.resolve_job_def(job).nodes
         if isinstance(node.definition, OpDefinition)
     }
 
     writers = {name for name, pool in pools.items() if pool == "writers"}
-    assert writers == {"tables", "versioned_export", "settle_once"}
+    assert writers == {"tables", "versioned_export", "settle_once", "migration_phase"}
 
 
 @pytest.mark.parametrize("table", Table)
@@ -117,7 +117,8 @@ def test_automation_is_turned_on_and_off_by_config(
     site: Site, enabled: str, schedule: DefaultScheduleStatus, sensor: DefaultSensorStatus
 ) -> None:
     site.config.write_text(
-        f"automation:\n  enabled: {enabled}\n  export_cron: '5 4 * * *'\n  settle_sensor_seconds: 77\n"
+        f"automation:\n  enabled: {enabled}\n  export_cron: '5 4 * * *'\n"
+        "  settle_sensor_seconds: 77\n  phase_sensor_seconds: 78\n"
     )
 
     definitions = build_definitions(load_settings(site.config))
@@ -127,3 +128,10 @@ def test_automation_is_turned_on_and_off_by_config(
     assert definitions.resolve_sensor_def("csv_changed").default_status is sensor
     settling = definitions.resolve_sensor_def("settle_pending")
     assert (settling.default_status, settling.minimum_interval_seconds) == (sensor, 77)
+    phases = definitions.resolve_sensor_def("phase_wanted")
+    assert (phases.default_status, phases.minimum_interval_seconds) == (sensor, 78)
+
+
+@pytest.mark.parametrize("job", ["settle", "change_phase"])
+def test_a_run_that_has_died_does_not_block_others_for_ever(definitions: Definitions, job: str) -> None:
+    assert 0 < int(definitions.resolve_job_def(job).tags["dagster/max_runtime"]) <= 4 * 3600

@@ -9,13 +9,15 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg2
 import pytest
 
+from ingestion_pipeline.app import open_pipeline
+from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.stores.postgres.embedded import EmbeddedServer
 
 PROJECT = Path(__file__).parent.parent.parent
@@ -140,3 +142,60 @@ def test_bare_dagster_dev_comes_up_and_keeps_its_runs(clone: Path) -> None:
     assert {"jobName": "migrate"} in answer["runsOrError"]["results"]  # type: ignore[index]
     assert answer["repositoriesOrError"] == {"nodes": [{"location": {"name": "ingestion_pipeline"}}]}
     assert not list(clone.glob(".tmp_dagster_home_*"))
+
+
+SHOWN = """
+from dagster import AssetKey, DagsterInstance, RunsFilter
+with DagsterInstance.from_config(".") as instance:
+    event = instance.get_latest_materialization_event(AssetKey("migration_phase"))
+    runs = instance.get_runs(RunsFilter(job_name="change_phase"))
+    shown = event.asset_materialization.metadata if event else {}
+    print(shown["phase"].value if event else None, [run.status.value for run in runs if not run.is_finished])
+"""
+WITHIN = 60
+"""Seconds from an edit of the configuration to the phase being in force."""
+
+
+def edit(clone: Path, phase: Phase) -> None:
+    """Have the configuration ask for a phase, as with an editor."""
+    config = clone / "config" / "config.yaml"
+    lines = config.read_text().splitlines()
+    place = lines.index("migration:") + 1
+    lines[place] = f"  phase: {phase}"
+    config.write_text("\n".join(lines))
+
+
+def wait_until(happened: Callable[[], bool], log: Path) -> None:
+    deadline = time.monotonic() + WITHIN
+    while not happened():
+        if time.monotonic() > deadline:
+            pytest.fail(log.read_text())
+        time.sleep(0.5)
+
+
+@pytest.mark.timeout(300)
+def test_an_edit_of_the_configuration_changes_the_phase_there_and_back(clone: Path) -> None:
+    run(clone, "-m", "ingestion_pipeline.defs.demo")
+    log = clone / "dev.log"
+
+    def in_force(phase: Phase) -> bool:
+        with open_pipeline(clone / "config" / "config.yaml") as pipeline:
+            state = pipeline.csv.state()
+        return state is not None and not state.changing and state.phase is phase
+
+    with dagster_dev(clone, log):
+        for phase in (Phase.DATABASE_PRIMARY, Phase.ORIGINAL):
+            edit(clone, phase)
+            wait_until(lambda phase=phase: in_force(phase), log)  # type: ignore[misc]
+            wait_until(lambda phase=phase: run(clone, "-c", SHOWN).strip() == f"{phase} []", log)  # type: ignore[misc]
+
+    with open_pipeline(clone / "config" / "config.yaml") as pipeline:
+        history = [(change.after, change.by_hand) for change in pipeline.phase.history()]
+    assert history == [
+        (Phase.DATABASE_PRIMARY, False),
+        (Phase.DUAL_WRITE, False),
+        (Phase.ORIGINAL, False),
+    ]
+    assert (clone / "outputs" / "output.csv").read_bytes() == (
+        PROJECT / "sample_data" / "output.csv"
+    ).read_bytes()

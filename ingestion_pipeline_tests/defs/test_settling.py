@@ -11,7 +11,6 @@ from dagster import (
     AssetCheckSeverity,
     AssetKey,
     AssetSelection,
-    DagsterRun,
     DagsterRunStatus,
     Definitions,
     RunRequest,
@@ -20,18 +19,21 @@ from dagster import (
     build_sensor_context,
     define_asset_job,
 )
-from dagster._core.remote_origin import (
-    RegisteredCodeLocationOrigin,
-    RemoteJobOrigin,
-    RemoteRepositoryOrigin,
-)
 
 from ingestion_pipeline.app import Pipeline, open_pipeline
 from ingestion_pipeline.defs import PipelineResource, build_definitions, sensors
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.settings import load_settings
 from ingestion_pipeline_tests.conftest import Site
-from ingestion_pipeline_tests.defs.conftest import Dagster, away, checks, failure, metadata, shown_by_op
+from ingestion_pipeline_tests.defs.conftest import (
+    Dagster,
+    away,
+    checks,
+    failure,
+    make_run,
+    metadata,
+    shown_by_op,
+)
 from ingestion_pipeline_tests.phases import lead
 
 CANARY = "Canary Canarius"
@@ -260,14 +262,6 @@ def test_one_run_at_a_time(look: Look, dagster: Dagster, site: Site, status: Dag
 
     dagster.instance.report_run_canceled(runs["settle"])
     assert look() is True
-
-
-def make_run(dagster: Dagster, name: str, status: DagsterRunStatus) -> DagsterRun:
-    """A run that nobody carries out."""
-    place = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("ingestion_pipeline"), "__repository__")
-    job = dagster.definitions.resolve_job_def(name)
-    origin = RemoteJobOrigin(place, name)
-    return dagster.instance.create_run_for_job(job, status=status, remote_job_origin=origin)
 
 
 @pytest.mark.usefixtures("led")

@@ -4,9 +4,10 @@ import csv
 import io
 import multiprocessing
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from typing import Self
 
 import psycopg2
 from pydantic import SecretStr
@@ -26,7 +27,7 @@ file_locking:
   check_interval: 0.01
 """
 
-WRITERS = ("killed_writer", "counting_writer")
+WRITERS = ("killed_writer", "counting_writer", "switcher")
 """The modules that run in processes of their own."""
 
 Kept = dict[str, tuple[str, ...]]
@@ -35,11 +36,24 @@ Kept = dict[str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Site:
-    """A site on disk: its settings, its phase, and its PostgreSQL's URL, where it has one."""
+    """A site on disk.
+
+    Attributes:
+        settings: Its settings.
+        phase: The phase in force.
+        url: Its PostgreSQL's URL, where it has one.
+        repeated: Rows of its CSV whose row_id another row has already.
+    """
 
     settings: Settings
     phase: Phase
     url: str | None
+    repeated: int = 0
+
+    def with_postgres(self, url: str) -> Self:
+        """The same, with a database within reach."""
+        settings = self.settings.model_copy(update={"environment_url": SecretStr(url)})
+        return replace(self, settings=settings, url=url)
 
     @property
     def csv(self) -> Path:
@@ -55,7 +69,7 @@ class Site:
         with io.StringIO(self.csv.read_bytes().decode(), newline="") as file:
             rows = list(csv.DictReader(file, strict=True))
         kept = {row["row_id"]: tuple(row[column] for column in columns) for row in rows}
-        assert len(kept) == len(rows), "a row stands twice"
+        assert len(kept) == len(rows) - self.repeated, "a row stands twice"
         return kept
 
     def in_postgres(self, columns: Sequence[str]) -> Kept:
@@ -92,15 +106,14 @@ def make_site(folder: Path, phase: Phase, csv_bytes: bytes, url: str | None, tim
     first = phase if phase.authority is Side.CSV else Phase.DUAL_WRITE
     config.write_text(CONFIG.format(phase=first, timeout=timeout))
     settings = load_settings(config)
-    if phase is Phase.ORIGINAL:
-        url = None
-    if url is not None:
-        settings = settings.model_copy(update={"environment_url": SecretStr(url)})
-    settings.paths.output_csv.parent.mkdir(parents=True)
-    settings.paths.output_csv.write_bytes(csv_bytes)
-    with open_pipeline(settings) as pipeline:
+    site = Site(settings, phase, None)
+    if url is not None and phase is not Phase.ORIGINAL:
+        site = site.with_postgres(url)
+    site.csv.parent.mkdir(parents=True)
+    site.csv.write_bytes(csv_bytes)
+    with open_pipeline(site.settings) as pipeline:
         _bring_into(pipeline, phase)
-    return Site(settings, phase, url)
+    return site
 
 
 def _bring_into(pipeline: Pipeline, phase: Phase) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline_tests.scenarios.counting_writer import Mutant, Task
-from ingestion_pipeline_tests.scenarios.crowding import Crowd, people
+from ingestion_pipeline_tests.scenarios.crowding import Crowd, keys, people
 from ingestion_pipeline_tests.scenarios.sites import make_site
 
 PEOPLE, WRITES = 64, 100
@@ -16,7 +16,7 @@ LONGEST = 5.0
 
 def crowd(folder: Path, phase: Phase, url: str, mutant: Mutant = Mutant.NONE) -> Crowd:
     site = make_site(folder, phase, people(PEOPLE), url, timeout=20)
-    task = Task(folder / "logs", tuple(range(HANDS)), PEOPLE, WRITES, mutant)
+    task = Task(folder / "logs", tuple(range(HANDS)), keys(PEOPLE), WRITES, mutant)
     return Crowd(site, task, PROCESSES, kill_every=0.4)
 
 

@@ -66,6 +66,8 @@ class LockedCsv:
 
     def mark(self, state: State, change: PhaseChange) -> None:
         """Note that the phase in force is about to be changed: until it is kept, only PostgreSQL knows it."""
+        # A log that is damaged is found out now, while there is nothing to be undone.
+        self._phases.changes()
         self._ledger.mark(state, change)
 
     def changing(self) -> PhaseChange | None:

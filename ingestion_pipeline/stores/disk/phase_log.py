@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ingestion_pipeline.domain.errors import Place, ProtectedError
+from ingestion_pipeline.domain.errors import Place, ProtectedError, UnavailableError
 from ingestion_pipeline.domain.phase_change import PhaseChange
 from ingestion_pipeline.stores.atomic import make_folder, sync_folder, write_all
 
@@ -28,6 +28,7 @@ class PhaseLog:
 
         Raises:
             ProtectedError: The file is damaged, but for its last line, which may be torn.
+            UnavailableError: It cannot be read.
         """
         changes: dict[int, PhaseChange] = {}
         try:
@@ -61,6 +62,13 @@ class PhaseLog:
             *whole, _torn = self.path.read_bytes().split(b"\n")
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise UnavailableError(
+                f"the log of phase changes cannot be read: {error.strerror}",
+                code="disk",
+                place=Place(file=str(self.path)),
+                hint="Nothing was changed. Check the disk and the file's permissions.",
+            ) from None
         return whole
 
     def _append(self, entry: dict[str, Any]) -> None:

@@ -101,26 +101,26 @@ WHERE verbatim IS NOT NULL OR waiting IS NOT NULL OR cardinality(unmeant) > 0
 -- name: position
 -- Another one after every change of any kind that was committed: each row version carries the number of the
 -- transaction that made it, and a newer one's is higher, so no change leaves both count and sum as they were.
-SELECT string_agg(count || '/' || coalesce(sum, 0), ' ')
+SELECT string_agg(count || '/' || coalesce(sum, 0), ' ' ORDER BY place)
 FROM (
-    SELECT count(*) AS count, sum(xmin::text::bigint) AS sum FROM people
-    UNION ALL SELECT count(*), sum(xmin::text::bigint) FROM processing_status
-    UNION ALL SELECT count(*), sum(xmin::text::bigint) FROM s3_metadata
-    UNION ALL SELECT count(*), sum(xmin::text::bigint) FROM ingestion.duplicate
-    UNION ALL SELECT count(*), sum(xmin::text::bigint) FROM ingestion.quarantine
-    UNION ALL SELECT count(*), sum(xmin::text::bigint) FROM ingestion.csv_file
+    SELECT 1 AS place, count(*) AS count, sum(xmin::text::bigint) AS sum FROM people
+    UNION ALL SELECT 2, count(*), sum(xmin::text::bigint) FROM processing_status
+    UNION ALL SELECT 3, count(*), sum(xmin::text::bigint) FROM s3_metadata
+    UNION ALL SELECT 4, count(*), sum(xmin::text::bigint) FROM ingestion.duplicate
+    UNION ALL SELECT 5, count(*), sum(xmin::text::bigint) FROM ingestion.quarantine
+    UNION ALL SELECT 6, count(*), sum(xmin::text::bigint) FROM ingestion.csv_file
 ) AS versions
 
--- name: horizon
--- Every transaction before this one is over, and seen.
-SELECT pg_snapshot_xmin(pg_current_snapshot())::text
+-- name: seen
+-- Which transactions this state of the tables has seen.
+SELECT pg_current_snapshot()::text
 
 -- name: stamp
 INSERT INTO ingestion.proof (
     epoch, csv_sha256, position, contract_version, rows, differences, pending, undecided, bytes_equal,
-    way_back_rehearsed, run_id, sequence, horizon
+    way_back_rehearsed, run_id, sequence, snapshot
 )
 VALUES (
     %(epoch)s, %(csv_sha256)s, %(position)s, %(contract_version)s, %(rows)s, %(differences)s, %(pending)s,
-    %(undecided)s, %(bytes_equal)s, %(way_back_rehearsed)s, %(run_id)s, %(sequence)s, %(horizon)s
+    %(undecided)s, %(bytes_equal)s, %(way_back_rehearsed)s, %(run_id)s, %(sequence)s, %(snapshot)s
 )

@@ -8,11 +8,11 @@ from contextlib import ExitStack, contextmanager
 import psycopg2
 
 from ingestion_pipeline.domain.columns import BY_NAME
-from ingestion_pipeline.domain.errors import ProtectedError, UnavailableError
+from ingestion_pipeline.domain.errors import PipelineError, ProtectedError, UnavailableError
 from ingestion_pipeline.domain.pending import Placed
 from ingestion_pipeline.domain.reports import State
 from ingestion_pipeline.stores.postgres import expressions, queries
-from ingestion_pipeline.stores.postgres.pool import Cursor, Pool, fetch_one
+from ingestion_pipeline.stores.postgres.pool import Cursor, Pool, fetch_one, translated
 from ingestion_pipeline.stores.postgres.snapshot import PostgresSnapshot, state_of
 
 _fence = queries.load("fence")
@@ -30,18 +30,28 @@ _TAKEN = (psycopg2.errors.LockNotAvailable, psycopg2.errors.DeadlockDetected)
 class PostgresFence(PostgresSnapshot):
     """The tables, which nobody else writes; also while it is looked at what they are to become."""
 
-    def changed_since(self, horizon: str, limit: int) -> set[str] | None:
-        """Who was changed by transactions from this one on, but for those who are gone.
+    def changed_since(self, seen: str, limit: int) -> set[str] | None:
+        """Who was changed by transactions that a snapshot had not seen, but for those who are gone.
 
         Returns:
             Their row_ids; None where there are more than `limit`, or lines that are nobody's own changed.
         """
-        self._cursor.execute(_fence.other_lines_changed_since, {"horizon": horizon})
+        self._cursor.execute(_fence.other_lines_changed_since, {"snapshot": seen})
         if fetch_one(self._cursor)[0]:
             return None
-        self._cursor.execute(_fence.changed_since, {"horizon": horizon, "limit": limit + 1})
+        self._cursor.execute(_fence.changed_since, {"snapshot": seen, "limit": limit + 1})
         row_ids = {str(row_id) for (row_id,) in self._cursor.fetchall()}
         return None if len(row_ids) > limit else row_ids
+
+    def has_lost_rows(self, position: str, seen: str) -> bool:
+        """Whether people who have not changed since have lost their rows in another table."""
+        people, *others = (int(part.partition("/")[0]) for part in position.split()[:3])
+        before = tuple(people - rows for rows in others)
+        self._cursor.execute(_fence.without_rows)
+        if fetch_one(self._cursor) == before:
+            return False
+        self._cursor.execute(_fence.unchanged_without_rows, {"snapshot": seen})
+        return any(now > then for now, then in zip(fetch_one(self._cursor), before, strict=True))
 
     def lines(self) -> int:
         """How many lines the CSV has that the tables hold."""
@@ -76,8 +86,9 @@ class PostgresFence(PostgresSnapshot):
             UnavailableError: PostgreSQL went away, and it is not known whether it did it.
         """
         marks = {"phase": state.phase, "epoch": state.epoch, "by": by}
-        self._cursor.execute(_fence.change_phase, marks)
-        self._cursor.connection.commit()
+        with translated():
+            self._cursor.execute(_fence.change_phase, marks)
+            self._cursor.connection.commit()
 
 
 @contextmanager
@@ -92,16 +103,25 @@ def fenced(pool: Pool, state: State) -> Iterator[PostgresFence]:
         UnavailableError: PostgreSQL is away, or somebody keeps the tables locked.
         ProtectedError: Another phase is in force.
     """
-    with ExitStack() as stack:
-        cursor = _locked(pool, stack)
-        found = state_of(cursor.fetchone())
-        if found != state:
-            raise ProtectedError(
-                f"the phase changed: this began in epoch {state.epoch}",
-                code="stale_epoch",
-                hint="Run it again under the phase in force.",
-            )
-        yield PostgresFence(cursor)
+    told: PipelineError | None = None
+    try:
+        with ExitStack() as stack:
+            cursor = _locked(pool, stack)
+            found = state_of(cursor.fetchone())
+            if found != state:
+                raise ProtectedError(
+                    f"the phase changed: this began in epoch {state.epoch}",
+                    code="stale_epoch",
+                    hint="Run it again under the phase in force.",
+                )
+            try:
+                yield PostgresFence(cursor)
+            except PipelineError as error:
+                told = error
+                raise
+    except UnavailableError as error:
+        # A line that is lost cannot be rolled back either, which is no news.
+        raise (told or error) from None
 
 
 def _locked(pool: Pool, stack: ExitStack) -> Cursor:

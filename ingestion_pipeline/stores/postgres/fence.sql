@@ -14,26 +14,38 @@ UPDATE ingestion.migration_state
 SET phase = %(phase)s, epoch = %(epoch)s, changed_at = now(), changed_by = %(by)s
 
 -- name: changed_since
--- Whose rows were made by a transaction that a comparison may not have seen. Who is gone shows in the lines.
-SELECT row_id FROM people WHERE age(xmin) <= age(%(horizon)s::xid8::xid)
+-- Whose rows were made by a transaction that a comparison has not seen. Who is gone shows in the lines.
+SELECT row_id FROM people WHERE ingestion.made_since(xmin, %(snapshot)s)
 UNION
 SELECT row_id FROM processing_status AS child JOIN people ON people.id = child.person_id
-WHERE age(child.xmin) <= age(%(horizon)s::xid8::xid)
+WHERE ingestion.made_since(child.xmin, %(snapshot)s)
 UNION
 SELECT row_id FROM s3_metadata AS child JOIN people ON people.id = child.person_id
-WHERE age(child.xmin) <= age(%(horizon)s::xid8::xid)
+WHERE ingestion.made_since(child.xmin, %(snapshot)s)
 LIMIT %(limit)s
 
 -- name: other_lines_changed_since
 -- Whether lines that are nobody's own were made since: repeated ones, and rows in quarantine.
-SELECT EXISTS (SELECT FROM ingestion.duplicate WHERE age(xmin) <= age(%(horizon)s::xid8::xid))
+SELECT EXISTS (SELECT FROM ingestion.duplicate WHERE ingestion.made_since(xmin, %(snapshot)s))
     OR EXISTS (
-        SELECT FROM ingestion.quarantine
-        WHERE scope = 'row' AND age(xmin) <= age(%(horizon)s::xid8::xid)
+        SELECT FROM ingestion.quarantine WHERE scope = 'row' AND ingestion.made_since(xmin, %(snapshot)s)
     )
 
 -- name: lines
 SELECT count(*) FROM ingestion.line
+
+-- name: without_rows
+-- How many people have no row in each of the other tables.
+SELECT (SELECT count(*) FROM people) - (SELECT count(*) FROM processing_status),
+    (SELECT count(*) FROM people) - (SELECT count(*) FROM s3_metadata)
+
+-- name: unchanged_without_rows
+-- How many people whom a snapshot had seen as they are now have none.
+SELECT
+    count(*) FILTER (WHERE NOT EXISTS (SELECT FROM processing_status WHERE person_id = people.id)),
+    count(*) FILTER (WHERE NOT EXISTS (SELECT FROM s3_metadata WHERE person_id = people.id))
+FROM people
+WHERE NOT ingestion.made_since(xmin, %(snapshot)s)
 
 -- name: placed
 -- Where people stand in the file, and their cells; a line that repeats one comes after it.

@@ -53,9 +53,9 @@ class PostgresSnapshot:
         self._cursor.execute(_compare.position)
         return str(fetch_one(self._cursor)[0])
 
-    def horizon(self) -> str:
-        """The oldest transaction whose changes may not be in this state."""
-        self._cursor.execute(_compare.horizon)
+    def seen(self) -> str:
+        """Which transactions are in this state."""
+        self._cursor.execute(_compare.seen)
         return str(fetch_one(self._cursor)[0])
 
     def pending(self) -> Pending:

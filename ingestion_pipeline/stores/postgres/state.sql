@@ -23,7 +23,7 @@ WHERE epoch < %(epoch)s
 
 -- name: last_proof
 SELECT epoch, csv_sha256, position, contract_version, rows, differences, pending, undecided, bytes_equal,
-    way_back_rehearsed, run_id, sequence, horizon, stamped_at
+    way_back_rehearsed, run_id, sequence, snapshot, stamped_at
 FROM ingestion.proof
 ORDER BY id DESC
 LIMIT 1

@@ -5,6 +5,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from ingestion_pipeline.domain.errors import UnavailableError
-from ingestion_pipeline.stores.disk.lock import FileLock
+from ingestion_pipeline.stores.disk import lock as locking
+from ingestion_pipeline.stores.disk.lock import FileLock, release
 
 HOLDER = """
 import sys, time
@@ -164,3 +166,102 @@ def test_it_is_its_owner_s_only_and_no_symbolic_link(lock: FileLock, tmp_path: P
     error = refused(lock.exclusive())
     assert (error.code, error.place.file) == ("disk", str(lock.path))
     assert not (tmp_path / "elsewhere").exists()
+
+
+@contextmanager
+def retaken(lock: FileLock, *, by: int) -> Iterator[list[int]]:
+    """Others take the lock again and again, without a pause; gives who took it."""
+    taken: list[int] = []
+    over = threading.Event()
+
+    def go_on(number: int) -> None:
+        while not over.is_set():
+            with FileLock(lock.path, timeout=30).exclusive():
+                taken.append(number)
+                time.sleep(0.005)
+
+    with ThreadPoolExecutor(by) as threads:
+        runs = [threads.submit(go_on, number) for number in range(by)]
+        try:
+            yield taken
+        finally:
+            over.set()
+    for run in runs:
+        run.result()
+
+
+@pytest.mark.parametrize("by", [1, 4])
+def test_whoever_waits_gets_it_although_others_keep_taking_it(lock: FileLock, by: int) -> None:
+    others: list[int] = []
+    with retaken(lock, by=by) as taken:
+        for _ in range(10):
+            while not taken:
+                time.sleep(0.001)
+            began = len(taken)
+            with FileLock(lock.path, timeout=5).exclusive():
+                others.append(len(taken) - began)
+
+    # Each of the others once before, and whoever held it then; the rest is for a machine that is busy.
+    assert sorted(others)[5] <= 2 * (by + 1)
+
+
+def test_nobody_goes_before_whoever_waits(lock: FileLock) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        with lock.exclusive():
+            waiting = threads.submit(FileLock(lock.path, timeout=30).wait)
+            turn = FileLock(lock.path.with_name("lock.turn"))
+            while is_free(turn):
+                time.sleep(0.001)
+        for _ in range(100):
+            if waiting.done():
+                break
+            early = lock.at_once()
+            assert early is None or waiting.done()
+        descriptor = waiting.result()
+    assert descriptor is not None
+    release(descriptor)
+    assert is_free(lock)
+
+
+WAITER = """
+import sys
+from pathlib import Path
+from ingestion_pipeline.stores.disk.lock import FileLock, release
+print("waits", flush=True)
+release(FileLock(Path(sys.argv[1]), timeout=60).wait())
+print("held", flush=True)
+"""
+
+
+def test_stopped_program_that_has_the_turn_does_not_stop_others_for_ever(
+    lock: FileLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locking, "_POLITE", 0.1)
+    command = [sys.executable, "-c", WAITER, str(lock.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as waiter:
+        assert waiter.stdout is not None
+        try:
+            with lock.exclusive():
+                assert waiter.stdout.readline() == "waits\n"
+                turn = FileLock(lock.path.with_name("lock.turn"))
+                while is_free(turn):
+                    time.sleep(0.001)
+                os.kill(waiter.pid, signal.SIGSTOP)
+            assert lock.at_once() is None
+            for _ in range(2):
+                began = time.monotonic()
+                with FileLock(lock.path, timeout=5).exclusive():
+                    assert 0.1 <= time.monotonic() - began < 3
+            os.kill(waiter.pid, signal.SIGCONT)
+            assert waiter.stdout.readline() == "held\n"
+        finally:
+            waiter.kill()
+    assert is_free(lock)
+
+
+def test_turn_is_given_back_by_whoever_gave_up(lock: FileLock) -> None:
+    with lock.exclusive():
+        assert refused(lock.exclusive()).code == "locked"
+        assert lock.wait(lambda: True) is None
+    assert is_free(FileLock(lock.path.with_name("lock.turn")))
+    assert is_free(lock)

@@ -1,1 +1,2 @@
-ALTER TABLE ingestion.proof DROP COLUMN sequence, DROP COLUMN horizon;
+DROP FUNCTION ingestion.made_since;
+ALTER TABLE ingestion.proof DROP COLUMN sequence, DROP COLUMN snapshot;

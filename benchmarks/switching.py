@@ -1,0 +1,167 @@
+"""How long nobody can write while the phase changes, at 500 people and at 100,000."""
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import random
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+from benchmarks.writing import fresh_site
+from ingestion_pipeline import Pipeline, open_pipeline
+from ingestion_pipeline.domain.phase import Move, Phase
+
+ROUND = (
+    *(Phase.DUAL_WRITE, Phase.DATABASE_PRIMARY, Phase.DATABASE_NATIVE),
+    *(Phase.DATABASE_PRIMARY, Phase.DUAL_WRITE, Phase.ORIGINAL),
+)
+WRITERS = 4
+REST = 0.05
+"""Seconds between two writes of one writer, on average."""
+
+GOAL = 1.0
+"""Seconds nobody can write, at most, in 99 of 100 switches."""
+
+Waits = list[tuple[float, float]]
+"""When each write began and ended."""
+
+
+def write(config: Path, count: int, number: int, over: Event, told: Connection) -> None:
+    """Write somebody now and then until it is over, and tell how long each took."""
+    draw = random.Random(number)  # noqa: S311 - made-up data
+    waits: Waits = []
+    with open_pipeline(config) as pipeline:
+        while not over.is_set():
+            began = time.monotonic()
+            pipeline.write(str(draw.randint(1, count)), {"type": f"T{draw.randrange(16)}"})
+            waits.append((began, time.monotonic()))
+            time.sleep(draw.uniform(0, 2 * REST))
+    told.send(waits)
+
+
+@contextmanager
+def writers(config: Path, count: int) -> Iterator[Waits]:
+    """Several processes that write all the time; what they waited is known afterwards."""
+    spawn = multiprocessing.get_context("spawn")
+    over, waits = spawn.Event(), Waits()
+    pipes = [spawn.Pipe(duplex=False) for _ in range(WRITERS)]
+    processes = [
+        spawn.Process(target=write, args=(config, count, number, over, telling))
+        for number, (_, telling) in enumerate(pipes)
+    ]
+    for process in processes:
+        process.start()
+    try:
+        yield waits
+    finally:
+        over.set()
+        for process, (listening, _) in zip(processes, pipes, strict=True):
+            waits += listening.recv()
+            process.join()
+
+
+class Stop:
+    """A stay in one phase, from the switch that led there to the one that leads away."""
+
+    def __init__(self, move: Move, pause: float, began: float, ended: float) -> None:
+        self.move = move
+        self.pause = pause
+        self.began = began
+        self.ended = ended
+
+
+def travelled(pipeline: Pipeline, rounds: int) -> list[Stop]:
+    """There and back, several times; when each switch was made, and how long nobody could write."""
+    stops = []
+    for to in ROUND * rounds:
+        here = pipeline.in_force().phase
+        go = pipeline.phase.advance if here.is_before(to) else pipeline.phase.rollback
+        began = time.monotonic()
+        report = go(to)
+        if report.shut is not None:
+            raise SystemExit(f"{to}: {report.shut}")
+        [change] = report.changes
+        stops.append(Stop(change.move, change.pause or 0.0, began, time.monotonic()))
+        time.sleep(1)
+    return stops
+
+
+def measured(count: int, rounds: int) -> dict[str, object]:
+    """Each move's pauses, and what the writers waited around it and otherwise, in milliseconds."""
+    with fresh_site(count, Phase.ORIGINAL) as (config, pipeline):
+        with writers(config, count) as waits:
+            time.sleep(3)
+            stops = travelled(pipeline, rounds)
+        by_move: dict[str, list[Stop]] = defaultdict(list)
+        for stop in stops:
+            by_move[str(stop.move)].append(stop)
+        return {
+            "switches": len(stops),
+            "writes": len(waits),
+            "pause_ms": spread([stop.pause for stop in stops]),
+            "moves": {move: _of(several, stops, waits) for move, several in by_move.items()},
+        }
+
+
+def _of(several: Sequence[Stop], stops: Sequence[Stop], waits: Waits) -> dict[str, object]:
+    """What the switches of one move came to, beside the writes of the phase it leads to."""
+    around = [
+        max((ended - began for began, ended in waits if began < stop.ended and stop.began < ended), default=0)
+        for stop in several
+    ]
+    usual = [
+        ended - began
+        for stop, following in pairwise(stops)
+        if stop in several
+        for began, ended in waits
+        if stop.ended < began and ended < following.began
+    ]
+    return {
+        "pause_ms": spread([stop.pause for stop in several]),
+        "longest_write_around_ms": spread(around),
+        "write_ms": spread(usual),
+    }
+
+
+def spread(seconds: Sequence[float]) -> dict[str, float]:
+    """The median, the 99th of a hundred and the longest, in milliseconds."""
+    ordered = sorted(seconds)
+    if not ordered:
+        return {}
+    found = {"p50": ordered[len(ordered) // 2], "p99": ordered[len(ordered) * 99 // 100], "max": ordered[-1]}
+    return {name: round(value * 1000, 1) for name, value in found.items()}
+
+
+def main() -> int:
+    """Measure, print, keep, and say whether the pause keeps its goal."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[500, 100_000])
+    parser.add_argument("--rounds", type=int, default=4, help="there and back, six switches each")
+    parser.add_argument("--to", type=Path, default=Path(__file__).parent / "results" / "switching.json")
+    options = parser.parse_args()
+    results = {}
+    for size in options.sizes:
+        results[f"{size} people"] = found = measured(size, options.rounds)
+        print(f"{size:,} people, {found['switches']} switches, {found['writes']} writes: {found['pause_ms']}")
+        for move, of_move in found["moves"].items():
+            print(f"  {move:38} {of_move}")
+    machine = {"python": platform.python_version(), "system": platform.system(), "cores": os.cpu_count()}
+    machine["load"] = round(os.getloadavg()[0], 1)
+    options.to.parent.mkdir(exist_ok=True)
+    options.to.write_text(json.dumps({"machine": machine, "results": results}, indent=2) + "\n")
+    worst = max(found["pause_ms"]["p99"] for found in results.values())
+    print(f"in 99 of 100 switches nobody can write for {worst} ms at most; goal {GOAL * 1000:.0f}")
+    return 0 if worst <= GOAL * 1000 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
