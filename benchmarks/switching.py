@@ -8,16 +8,18 @@ import platform
 import random
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from benchmarks.writing import fresh_site
 from ingestion_pipeline import Pipeline, open_pipeline
+from ingestion_pipeline.domain.errors import UnavailableError
 from ingestion_pipeline.domain.phase import Move, Phase
 
 ROUND = (
@@ -31,8 +33,16 @@ REST = 0.05
 GOAL = 1.0
 """Seconds nobody can write, at most, in 99 of 100 switches."""
 
-Waits = list[tuple[float, float]]
-"""When each write began and ended."""
+
+class Wait(NamedTuple):
+    """When a write began and ended, and what it was refused with, if it was."""
+
+    began: float
+    ended: float
+    refused: str | None
+
+
+Waits = list[Wait]
 
 
 def write(config: Path, count: int, number: int, over: Event, told: Connection) -> None:
@@ -42,8 +52,12 @@ def write(config: Path, count: int, number: int, over: Event, told: Connection) 
     with open_pipeline(config) as pipeline:
         while not over.is_set():
             began = time.monotonic()
-            pipeline.write(str(draw.randint(1, count)), {"type": f"T{draw.randrange(16)}"})
-            waits.append((began, time.monotonic()))
+            refused = None
+            try:
+                pipeline.write(str(draw.randint(1, count)), {"type": f"T{draw.randrange(16)}"})
+            except UnavailableError as error:
+                refused = error.code
+            waits.append(Wait(began, time.monotonic(), refused))
             time.sleep(draw.uniform(0, 2 * REST))
     told.send(waits)
 
@@ -58,8 +72,9 @@ def writers(config: Path, count: int) -> Iterator[Waits]:
         spawn.Process(target=write, args=(config, count, number, over, telling))
         for number, (_, telling) in enumerate(pipes)
     ]
-    for process in processes:
+    for process, (_, telling) in zip(processes, pipes, strict=True):
         process.start()
+        telling.close()
     try:
         yield waits
     finally:
@@ -95,7 +110,7 @@ def travelled(pipeline: Pipeline, rounds: int) -> list[Stop]:
     return stops
 
 
-def measured(count: int, rounds: int) -> dict[str, object]:
+def measured(count: int, rounds: int) -> dict[str, Any]:
     """Each move's pauses, and what the writers waited around it and otherwise, in milliseconds."""
     with fresh_site(count, Phase.ORIGINAL) as (config, pipeline):
         with writers(config, count) as waits:
@@ -107,6 +122,7 @@ def measured(count: int, rounds: int) -> dict[str, object]:
         return {
             "switches": len(stops),
             "writes": len(waits),
+            "refused": dict(Counter(one.refused for one in waits if one.refused)),
             "pause_ms": spread([stop.pause for stop in stops]),
             "moves": {move: _of(several, stops, waits) for move, several in by_move.items()},
         }
@@ -115,15 +131,15 @@ def measured(count: int, rounds: int) -> dict[str, object]:
 def _of(several: Sequence[Stop], stops: Sequence[Stop], waits: Waits) -> dict[str, object]:
     """What the switches of one move came to, beside the writes of the phase it leads to."""
     around = [
-        max((ended - began for began, ended in waits if began < stop.ended and stop.began < ended), default=0)
+        max(one.ended - one.began for one in waits if one.began < stop.ended and stop.began < one.ended)
         for stop in several
     ]
     usual = [
-        ended - began
+        one.ended - one.began
         for stop, following in pairwise(stops)
         if stop in several
-        for began, ended in waits
-        if stop.ended < began and ended < following.began
+        for one in waits
+        if stop.ended < one.began and one.ended < following.began
     ]
     return {
         "pause_ms": spread([stop.pause for stop in several]),
@@ -148,14 +164,19 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=4, help="there and back, six switches each")
     parser.add_argument("--to", type=Path, default=Path(__file__).parent / "results" / "switching.json")
     options = parser.parse_args()
-    results = {}
+    results: dict[str, Any] = {}
     for size in options.sizes:
         results[f"{size} people"] = found = measured(size, options.rounds)
         print(f"{size:,} people, {found['switches']} switches, {found['writes']} writes: {found['pause_ms']}")
+        print(f"  writes refused: {found['refused']}")
         for move, of_move in found["moves"].items():
             print(f"  {move:38} {of_move}")
-    machine = {"python": platform.python_version(), "system": platform.system(), "cores": os.cpu_count()}
-    machine["load"] = round(os.getloadavg()[0], 1)
+    machine = {
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+    }
     options.to.parent.mkdir(exist_ok=True)
     options.to.write_text(json.dumps({"machine": machine, "results": results}, indent=2) + "\n")
     worst = max(found["pause_ms"]["p99"] for found in results.values())

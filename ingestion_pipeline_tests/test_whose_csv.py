@@ -25,11 +25,16 @@ def is_ours(site: Site) -> bool:
         return pipeline.csv_is_ours()
 
 
-def test_a_file_nobody_has_written_through_here_is_not_ours(site: Site, pipeline: Pipeline) -> None:
-    pipeline.sync()
-
+def test_a_file_that_was_never_taken_over_is_not_ours(site: Site, pipeline: Pipeline) -> None:
     assert not is_ours(site)
     assert not pipeline.csv_is_ours()
+
+
+def test_a_file_that_was_synced_is_known(site: Site, pipeline: Pipeline) -> None:
+    pipeline.sync()
+
+    assert is_ours(site)
+    assert pipeline.csv_is_ours()
 
 
 @pytest.mark.usefixtures("written")

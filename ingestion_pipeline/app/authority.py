@@ -134,8 +134,8 @@ def _refuse_unless_level(held: LockedCsv, found: State) -> None:
         raise ProtectedError(
             f"PostgreSQL leads since epoch {found.epoch}, and the CSV has {rows} rows that it has not got",
             code="ledger_stale",
-            hint="The ledger beside the CSV is an old copy's. Keep the CSV and its hidden folder aside; "
-            "then bring those writes over by hand.",
+            hint="The ledger beside the CSV is an old copy's. Keep a copy of the CSV and its hidden folder, "
+            "move ledger.json away, settle, and write those rows again from the copy.",
         )
 
 

@@ -67,8 +67,11 @@ class Changing:
         self._not_rehearsed: str | None = None
 
     def in_force(self) -> State:
-        """The phase in force, once it is known whether an interrupted change was made."""
-        return self._authority.in_force()
+        """The phase in force, as PostgreSQL says where it can be asked: the ledger may be a copy's."""
+        try:
+            return self._authority.in_force(again=True)
+        except UnavailableError:
+            return self._authority.in_force()
 
     def evidence(self, state: State) -> Evidence:
         """All that the gate goes by."""
@@ -87,7 +90,7 @@ class Changing:
             case Remedy.SETTLE:
                 self._writing.settle()
             case Remedy.COMPARE:
-                self._not_rehearsed = self._compare(way_back=move.is_forward).not_rehearsed
+                self._not_rehearsed = self._compare(move).not_rehearsed
 
     def publish(self) -> str:
         """Publish a version, and give its name."""
@@ -113,11 +116,12 @@ class Changing:
             overrides=overrides,
             brakes=self._sync_brakes,
             synced_up_to=self._synced_up_to,
+            aside=self._aside,
         )
 
     def prove(self) -> bool:
         """Compare both sides."""
-        return self._compare(way_back=False).equal
+        return self._compare(None).equal
 
     def take_along(self, state: State) -> None:
         """Have PostgreSQL, which was left behind, go on from the phase in force."""
@@ -147,16 +151,20 @@ class Changing:
             sync(self._csv, held, self._places.tables, wanted=move.before, brakes=self._sync_brakes)
 
     @property
+    def _aside(self) -> str:
+        return str(self._places.settings.csv_backup.backup_dir)
+
+    @property
     def _sync_brakes(self) -> Brakes | None:
         return None if self._accept_loss else self._brakes
 
-    def _compare(self, *, way_back: bool) -> CompareReport:
+    def _compare(self, move: Move | None) -> CompareReport:
         return compare(
             self._csv,
             self._places.tables,
             brakes=self._brakes,
             limit=0,
             run_id=self._run_id,
-            way_back=way_back,
-            aside=str(self._places.settings.csv_backup.backup_dir),
+            way_back=move is not None and move.is_forward,
+            aside=None if move is None or move.is_forward else self._aside,
         )

@@ -82,9 +82,9 @@ class Phases:
 
     def plan(self) -> Plan:
         """Every move from the phase in force, and what speaks against it; changes nothing."""
-        state = self._authority.in_force()
-        evidence = self._changing(AS_USUAL).evidence(state)
-        return Plan(self._wanted, state, tuple(plan(state, evidence)))
+        changing = self._changing(AS_USUAL)
+        state = changing.in_force()
+        return Plan(self._wanted, state, tuple(plan(state, changing.evidence(state))))
 
     def advance(self, to: Phase | None = None, how: How = AS_USUAL) -> ChangeReport:
         """Go on to a phase by hand, as far as the gates are open; see `apply`.
@@ -96,7 +96,7 @@ class Phases:
         Raises:
             SettingsError: That phase lies behind.
         """
-        here = self._authority.in_force().phase
+        here = self._changing(how).in_force().phase
         target = to or (self._wanted if here.is_before(self._wanted) else here.next) or here
         if target.is_before(here):
             raise SettingsError(
@@ -114,7 +114,7 @@ class Phases:
         Raises:
             SettingsError: That phase lies ahead.
         """
-        here = self._authority.in_force().phase
+        here = self._changing(how).in_force().phase
         target = to or here.previous or here
         if here.is_before(target):
             raise SettingsError(
@@ -148,9 +148,10 @@ class Phases:
 
     def wants_change(self) -> bool:
         """Whether the configuration asks for a change of phase that nobody has decided against since."""
+        # First: a change that was interrupted is in the history once it is known whether it was made.
+        here = self._authority.in_force().phase
         changes = self.history()
-        last = changes[-1] if changes else None
-        return to_be_applied(self._wanted, self._authority.in_force().phase, last)
+        return to_be_applied(self._wanted, here, changes[-1] if changes else None)
 
     @property
     def _wanted(self) -> Phase:

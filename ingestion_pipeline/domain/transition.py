@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
-from ingestion_pipeline.domain.phase import Move, Phase
+from ingestion_pipeline.domain.phase import Move, Phase, Side
 from ingestion_pipeline.domain.proof import Proof
 
 
@@ -237,7 +237,8 @@ def required(move: Move) -> frozenset[Condition]:
             # The CSV leads already, and goes on leading.
             return frozenset()
         case Phase.DUAL_WRITE:
-            return frozenset({Condition.NOT_SYNCED}) if move.is_forward else _PROVED
+            # Going back, whatever lies in the CSV's place is kept aside, and it is rendered.
+            return frozenset({Condition.NOT_SYNCED}) if move.is_forward else _PROVED - {Condition.CSV_EDITED}
         case Phase.DATABASE_PRIMARY if not move.is_forward:
             # The comparison renders the CSV first, whatever lies there.
             return _PROVED - {Condition.PENDING, Condition.CSV_EDITED}
@@ -271,10 +272,7 @@ def overridable(move: Move) -> frozenset[Condition]:
 
 def _unmet(move: Move, evidence: Evidence) -> Iterator[Unmet]:
     looked_at = required(move)
-    if not evidence.csv.exists and (move.before, move.after) != (
-        Phase.DATABASE_NATIVE,
-        Phase.DATABASE_PRIMARY,
-    ):
+    if not evidence.csv.exists and not _renders(move):
         yield Unmet(Condition.CSV_MISSING, "there is no CSV")
     if isinstance(evidence.postgres, Unreached):
         yield Unmet(evidence.postgres.condition, evidence.postgres.why)
@@ -282,6 +280,12 @@ def _unmet(move: Move, evidence: Evidence) -> Iterator[Unmet]:
     for condition, why in _reasons(evidence.csv, evidence.postgres):
         if condition in looked_at:
             yield Unmet(condition, why)
+
+
+def _renders(move: Move) -> bool:
+    """Whether the CSV is made anew on the way."""
+    back = move.before.authority is Side.POSTGRES and not move.is_forward
+    return back and move.after is not Phase.ORIGINAL
 
 
 def _reasons(csv: CsvFacts, postgres: PostgresFacts) -> Iterator[tuple[Condition, str]]:

@@ -177,7 +177,8 @@ def _refuse_contradictions(moves: list[Move], order: Order) -> None:
         raise SettingsError(
             f"{condition} cannot be overridden on the way to {order.to}",
             code="not_overridable",
-            hint=f"What can be: {', '.join(sorted(possible)) or 'nothing'}.",
+            hint=f"What can be: {', '.join(sorted(possible)) or 'nothing'}."
+            + (" Without PostgreSQL, name --to original." if condition is Condition.POSTGRES_AWAY else ""),
         )
 
 
@@ -210,7 +211,7 @@ def _move(
             by_hand=order.by_hand,
             run_id=order.run_id,
             overridden=tuple(order.overrides & {Condition.LEFT_BEHIND}),
-            because=order.because if order.overrides else None,
+            because=order.because,
             version_before=before,
         )
         step(f"switch to {move.after}: stop writers, drain, look again, change the phase")

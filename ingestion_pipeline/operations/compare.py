@@ -8,7 +8,7 @@ from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.columns import contract_version
 from ingestion_pipeline.domain.errors import InputRefusedError, ProtectedError
 from ingestion_pipeline.domain.pending import Dirty
-from ingestion_pipeline.domain.phase import Phase
+from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.ports import Csv, HeldCsv, Progress, Snapshot, Tables
 from ingestion_pipeline.domain.proof import Proof
 from ingestion_pipeline.domain.reports import CompareReport, Found, State
@@ -40,7 +40,7 @@ def compare(
         run_id: The Dagster run that compares, if one does.
         progress: Told how many bytes of the file have been read, where rows are compared.
         way_back: Rehearse rolling back too: render the CSV on its own disk.
-        aside: In database_native, render the CSV first; the folder for the one that lies there.
+        aside: Render the CSV first where it is not kept equal, or is somebody else's; the folder for theirs.
 
     Raises:
         InputRefusedError: The file does not keep the contract.
@@ -54,13 +54,9 @@ def compare(
             pending = _bring_postgres_level(held, tables, brakes)
             snapshot = stack.enter_context(tables.snapshot())
             state = snapshot.state()
-            if not _is_in_force(state, held):
-                # What was left behind is looked at, and has no part in the CSV.
-                pass
-            elif state.phase is Phase.DATABASE_PRIMARY:
-                pending, levelled = _bring_csv_level(held, snapshot)
-            elif state.phase is Phase.DATABASE_NATIVE and aside is not None:
-                held.render(snapshot.render, foreign=None if held.is_ours() else aside)
+            # PostgreSQL that was left behind is looked at, and has no part in the CSV.
+            if state.phase.authority is Side.POSTGRES and _is_in_force(state, held):
+                pending, levelled = _bring_csv_level(held, snapshot, state.phase, aside)
             pinned = stack.enter_context(csv.pinned())
             sequence = held.last_sequence()
         rendered, rows, failed = _rendered(csv, snapshot, way_back=way_back)
@@ -131,8 +127,18 @@ def _is_in_force(state: State, held: HeldCsv) -> bool:
     return held.state() in (None, state)
 
 
-def _bring_csv_level(held: HeldCsv, snapshot: Snapshot) -> tuple[int, list[Dirty]]:
-    if held.is_ours() and not held.waiting().fallback:
+def _bring_csv_level(
+    held: HeldCsv, snapshot: Snapshot, phase: Phase, aside: str | None
+) -> tuple[int, list[Dirty]]:
+    """Make the CSV what PostgreSQL, which leads, holds, if it may be; gives what is pending, and who was."""
+    is_ours = held.is_ours()
+    if aside is not None and (phase is Phase.DATABASE_NATIVE or not is_ours):
+        dirty = snapshot.dirty(())
+        held.render(snapshot.render, foreign=None if is_ours else aside)
+        return held.waiting().fallback, dirty
+    if phase is Phase.DATABASE_NATIVE:
+        return 0, []
+    if is_ours and not held.waiting().fallback:
         return 0, level(held, snapshot)
     return snapshot.pending().rows + held.waiting().fallback, []
 

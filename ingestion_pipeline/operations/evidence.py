@@ -31,8 +31,9 @@ def evidence(csv: Csv, tables: Callable[[], Tables], state: State) -> Evidence:
     with csv.still() as still:
         waiting = still.waiting()
         facts = CsvFacts(csv.exists(), is_ours=still.looks_ours())
+    sha256 = csv.sha256() if facts.exists else None
     try:
-        postgres = _postgres(csv, tables(), state, waiting)
+        postgres = _postgres(sha256, tables(), state, waiting)
         if isinstance(postgres, PostgresFacts) and not postgres.synced:
             # What was never taken over cannot have been edited since.
             facts = replace(facts, is_ours=True)
@@ -43,7 +44,9 @@ def evidence(csv: Csv, tables: Callable[[], Tables], state: State) -> Evidence:
         return Evidence(facts, Unreached(condition, error.message))
 
 
-def _postgres(csv: Csv, tables: Tables, state: State, waiting: Pending) -> PostgresFacts | Unreached:
+def _postgres(
+    sha256: str | None, tables: Tables, state: State, waiting: Pending
+) -> PostgresFacts | Unreached:
     found = tables.state()
     if found is None and state.phase.authority is Side.POSTGRES:
         return Unreached(Condition.POSTGRES_AWAY, f"in phase {state.phase} this database holds nothing")
@@ -61,7 +64,7 @@ def _postgres(csv: Csv, tables: Tables, state: State, waiting: Pending) -> Postg
         pending = waiting.rows if state.phase.authority is Side.CSV else snapshot.pending().rows
         present = Present(
             epoch=state.epoch,
-            csv_sha256=csv.sha256() if csv.exists() else None,
+            csv_sha256=sha256,
             position=snapshot.position(),
             contract_version=contract_version(),
             pending=pending,
@@ -77,4 +80,8 @@ def _postgres(csv: Csv, tables: Tables, state: State, waiting: Pending) -> Postg
 
 
 def _since(proof: Proof | None, present: Present) -> Since:
-    return Since() if proof is None else Since(voided=next(voided(proof, present), None))
+    if proof is None:
+        return Since()
+    if proof.sequence is None or proof.snapshot is None:
+        return Since(voided="the last comparison is of an older release")
+    return Since(voided=next(voided(proof, present), None))

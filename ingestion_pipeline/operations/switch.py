@@ -51,6 +51,7 @@ def switch(
     *,
     overrides: Collection[Condition],
     brakes: Brakes | None,
+    aside: str,
     synced_up_to: int | None = None,
 ) -> Switched | Verdict:
     """Stop all writers, drain what is pending, look again at what changed since the proof, change the phase.
@@ -64,6 +65,7 @@ def switch(
         change: What is to be changed, and the receipt's beginning.
         overrides: Conditions that are let pass.
         brakes: How much may vanish.
+        aside: Going back, the folder for a CSV that somebody else rewrote while PostgreSQL led.
         synced_up_to: From original, the last record of the journal that was in the file synced.
 
     Returns:
@@ -81,12 +83,14 @@ def switch(
         drained = 0
         if change.after is not Phase.ORIGINAL:
             drained = _drain_to_postgres(csv, held, tables, began, brakes, synced_up_to)
+        proof, synced = tables.last_proof(), tables.is_synced()
         made: PhaseChange | None = None
         try:
             with tables.fenced(began) as fence:
-                proof = tables.last_proof()
-                drained += _drain_to_csv(held, fence, began, proof)
-                facts = _look(csv, held, fence, tables, change.move, proof)
+                if began.phase.authority is Side.POSTGRES:
+                    stopped = time.monotonic()
+                drained += _drain_to_csv(held, fence, change.move, proof, aside)
+                facts = _look(csv, held, fence, change.move, proof, synced=synced)
                 verdict = judge(change.move, facts, overrides)
                 if not verdict.is_open:
                     return verdict
@@ -135,17 +139,19 @@ def stale() -> ProtectedError:
     return ProtectedError("the phase changed meanwhile", code="stale_epoch", hint="Try again.")
 
 
-def _look(csv: Csv, held: HeldCsv, fence: Fence, tables: Tables, move: Move, proof: Proof | None) -> Evidence:
+def _look(
+    csv: Csv, held: HeldCsv, fence: Fence, move: Move, proof: Proof | None, *, synced: bool
+) -> Evidence:
     """The evidence of this moment, in which nobody writes."""
     is_ours, waiting = held.is_ours(), held.waiting()
     pending = waiting.rows if move.before.authority is Side.CSV else fence.pending().rows
     since = Since()
     if proof is not None and Condition.STALE_PROOF in required(move):
-        since = _since(held, fence, proof, is_ours=is_ours)
+        since = _since(held, fence, move, proof, is_ours=is_ours)
     return Evidence(
         CsvFacts(csv.exists(), is_ours),
         PostgresFacts(
-            synced=tables.is_synced(),
+            synced=synced,
             pending=pending,
             fallback=waiting.fallback,
             undecided=fence.quarantine_count().undecided,
@@ -155,7 +161,7 @@ def _look(csv: Csv, held: HeldCsv, fence: Fence, tables: Tables, move: Move, pro
     )
 
 
-def _since(held: HeldCsv, fence: Fence, proof: Proof, *, is_ours: bool) -> Since:
+def _since(held: HeldCsv, fence: Fence, move: Move, proof: Proof, *, is_ours: bool) -> Since:
     """Compare once more who has changed on either side since the proof; the others are as they were."""
     why = next(_voided(fence, proof, is_ours=is_ours), None)
     if why is not None or proof.sequence is None or proof.snapshot is None:
@@ -164,8 +170,11 @@ def _since(held: HeldCsv, fence: Fence, proof: Proof, *, is_ours: bool) -> Since
     changed = fence.changed_since(proof.snapshot, RECHECKED)
     if records is None or changed is None or any(record.kind is Kind.MERGED for record in records):
         return Since("more has changed since the last comparison than some rows")
-    row_ids = changed | {record.row_id for record in records}
-    if len(row_ids) > RECHECKED or fence.lines() != held.file[2]:
+    row_ids, lines = changed | {record.row_id for record in records}, held.file[2]
+    if move.before is Phase.DATABASE_NATIVE:
+        # They are pending; of the others nobody may be gone.
+        row_ids, lines = row_ids - changed, lines + len(changed - held.placed(changed).keys())
+    if len(row_ids) > RECHECKED or fence.lines() != lines:
         return Since("too many rows have changed since the last comparison, or some are gone")
     if fence.has_lost_rows(proof.position, proof.snapshot):
         return Since("rows of people who have not changed are gone since the last comparison")
@@ -239,14 +248,20 @@ def _sync_again(held: HeldCsv, tables: Tables, began: State, brakes: Brakes | No
     return report.changed
 
 
-def _drain_to_csv(held: HeldCsv, fence: Fence, began: State, proof: Proof | None) -> int:
-    """Bring the CSV what only PostgreSQL has, unless somebody's edit is in the way."""
-    if began.phase.authority is Side.CSV or not held.is_ours():
+def _drain_to_csv(held: HeldCsv, fence: Fence, move: Move, proof: Proof | None, aside: str) -> int:
+    """Bring the CSV what only PostgreSQL has; somebody's edit is in the way of going on, not back."""
+    if move.before.authority is Side.CSV:
         return 0
-    if began.phase is Phase.DATABASE_NATIVE:
+    if not held.is_ours():
+        if not move.is_forward:
+            held.render(fence.render, foreign=aside)
+            fence.clear_pending()
+        return 0
+    if move.before is Phase.DATABASE_NATIVE:
+        # The CSV only begins to follow: what was written since it was rendered is pending from now on.
         seen = None if proof is None else proof.snapshot
-        changed = None if seen is None else fence.changed_since(seen, RECHECKED)
-        fence.note_pending(changed or ())
+        fence.note_pending((seen and fence.changed_since(seen, RECHECKED)) or ())
+        return 0
     settled = len(level(held, fence))
     fence.clear_pending()
     return settled

@@ -99,10 +99,21 @@ def _write(
 def _in_csv(site: Site, csv: HeldCsv, groups: Groups, state: State, brakes: Brakes) -> list[Answered]:
     """Write several callers' groups into the CSV that leads, and bring PostgreSQL level."""
     _check_epoch(csv, state)
+    _check_follower(site, state)
     csv.refresh(brakes)
     outcomes = csv.write(groups, state.epoch, Kind.WRITE)
     follower = _bring_level(site, csv, state, brakes)
     return [_answered(group, Side.CSV, follower) for group in outcomes]
+
+
+def _check_follower(site: Site, state: State) -> None:
+    """See that PostgreSQL, if it is there, has not begun to lead: the ledger may be a copy's."""
+    if state.phase is Phase.ORIGINAL:
+        return
+    with suppress(UnavailableError), site.reached() as tables:
+        found = tables.state()
+        if found is not None and found.epoch > state.epoch:
+            raise _stale(state)
 
 
 def _bring_level(site: Site, csv: HeldCsv, state: State, brakes: Brakes) -> Standing:
@@ -162,11 +173,15 @@ def changed_while_away() -> ProtectedError:
 def _check_epoch(csv: HeldCsv, state: State) -> None:
     in_force = csv.state()
     if in_force != state:
-        raise ProtectedError(
-            f"the phase changed: this began in epoch {state.epoch}",
-            code="stale_epoch",
-            hint="Run it again under the phase in force.",
-        )
+        raise _stale(state)
+
+
+def _stale(state: State) -> ProtectedError:
+    return ProtectedError(
+        f"the phase changed: this began in epoch {state.epoch}",
+        code="stale_epoch",
+        hint="Run it again under the phase in force.",
+    )
 
 
 def _answered(outcomes: Sequence[Record | PipelineError], durable_in: Side, follower: Standing) -> Answered:

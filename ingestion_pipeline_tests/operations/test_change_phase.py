@@ -591,6 +591,55 @@ def test_csv_that_is_gone_between_is_caught_at_the_fence(
     assert standing(site) == (*before[:-1], None)
 
 
+def rewritten_by_others(site: Site) -> None:
+    site.put(EDITED)
+
+
+def taken_away(site: Site) -> None:
+    site.csv.unlink()
+
+
+@pytest.mark.parametrize("meddle", [rewritten_by_others, taken_away])
+def test_going_back_renders_the_csv_whatever_lies_there(
+    site: Site, four: Pipeline, meddle: Callable[[Site], None]
+) -> None:
+    bring(four, PRIMARY)
+    four.write("4", {"name": "acknowledged"})
+    meddle(site)
+
+    bring(four, ORIGINAL)
+
+    assert site.csv.read_bytes() == spelled([person(4, name="acknowledged"), *people("321")])
+
+
+@pytest.mark.parametrize("meddle", [rewritten_by_others, taken_away])
+def test_going_back_is_not_stopped_by_who_keeps_rewriting_the_csv(
+    site: Site, four: Pipeline, monkeypatch: pytest.MonkeyPatch, meddle: Callable[[Site], None]
+) -> None:
+    bring(four, PRIMARY)
+
+    with before_the_fence(monkeypatch, lambda: meddle(site)):
+        report = four.phase.rollback()
+
+    assert report.state.phase is DUAL
+    assert site.csv.read_bytes() == FOUR
+    assert_in(site, four, DUAL)
+
+
+def test_a_ledger_from_a_copy_lets_nobody_write_the_csv(site: Site, four: Pipeline) -> None:
+    ledger = site.csv.with_name(f".{site.csv.name}.ingestion") / "ledger.json"
+    four.write("3", {"name": "before"})
+    kept = ledger.read_bytes()
+    bring(four, PRIMARY)
+    ledger.write_bytes(kept)
+
+    receipt = four.write("4", {"name": "acknowledged"})
+
+    assert receipt.durable_in is Side.POSTGRES
+    assert_in(site, four, PRIMARY)
+    assert (four.read("4") or {})["name"] == "acknowledged"
+
+
 # The first sync, while others write.
 
 

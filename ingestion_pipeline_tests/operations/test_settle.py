@@ -315,7 +315,7 @@ def test_change_of_phase_that_was_not_noticed_settles_nothing(site: Site, pipeli
     with pytest.raises(ProtectedError) as refused:
         pipeline.settle()
 
-    assert refused.value.code == "stale_epoch"
+    assert refused.value.code == "ledger_stale"
     assert stray(site.database, "SELECT count(*) FROM people") == [(9,)]
 
 

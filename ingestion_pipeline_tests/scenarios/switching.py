@@ -124,7 +124,7 @@ class Switching:
         self.crowd = crowd
         self._logs = logs
         self._mutant = mutant
-        self._arriving = time.monotonic()
+        self._arriving = 0.0
         self._stays: list[Stay] = []
 
     @classmethod

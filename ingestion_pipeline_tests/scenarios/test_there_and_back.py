@@ -61,13 +61,14 @@ def test_switcher_may_die_at_any_time(tmp_path: Path, database: str) -> None:
 
 def test_writer_who_comes_too_late_writes_in_the_new_phase(tmp_path: Path, database: str) -> None:
     with under_way(tmp_path, database) as (switching, tally):
-        for number, to in enumerate(ROUND, start=1):
+        for to in ROUND:
             with switching.halted():
                 switching.go(to)
             switching.look()
-            assert switching.refused >= number
 
     assert tally.violations == []
+    # Between phases in which the CSV leads, one who holds the lock may write it for the other.
+    assert switching.refused >= len(ROUND) // 2
 
 
 @pytest.mark.parametrize(

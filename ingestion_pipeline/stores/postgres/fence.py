@@ -24,6 +24,9 @@ TRIES = 20
 WAITS = 0.3
 """Seconds it is waited for each time: meanwhile those who write wait too."""
 
+LONG_WAITS = 1.3
+"""Every fifth time: longer than the server's deadlock_timeout, after which autovacuum makes way."""
+
 _TAKEN = (psycopg2.errors.LockNotAvailable, psycopg2.errors.DeadlockDetected)
 
 
@@ -126,8 +129,9 @@ def fenced(pool: Pool, state: State) -> Iterator[PostgresFence]:
 
 def _locked(pool: Pool, stack: ExitStack) -> Cursor:
     """A transaction that holds the tables and the phase; it never waits long, as it keeps others out."""
-    waits = {"milliseconds": str(round(1000 * min(WAITS, pool.waits.lock)))}
-    for _ in range(TRIES):
+    for attempt in range(1, TRIES + 1):
+        wait = min(WAITS if attempt % 5 else LONG_WAITS, pool.waits.lock)
+        waits = {"milliseconds": str(round(1000 * wait))}
         with ExitStack() as tried:
             cursor = tried.enter_context(pool.transaction(bulk=True))
             try:

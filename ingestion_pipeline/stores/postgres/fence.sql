@@ -58,9 +58,9 @@ WHERE record.row_id = ANY(%(row_ids)s)
 ORDER BY line.place DESC
 
 -- name: note_pending
--- The CSV has yet to get them.
-INSERT INTO ingestion.pending (row_id, revision)
-SELECT row_id, revision FROM people WHERE row_id = ANY(%(row_ids)s)
+-- The CSV has yet to get them; nobody has noted whether they stand elsewhere now, so they count as moved.
+INSERT INTO ingestion.pending (row_id, revision, moved)
+SELECT row_id, revision, true FROM people WHERE row_id = ANY(%(row_ids)s)
 ON CONFLICT (row_id) DO NOTHING
 
 -- name: clear_pending

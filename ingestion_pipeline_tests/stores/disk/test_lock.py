@@ -17,6 +17,7 @@ import pytest
 from ingestion_pipeline.domain.errors import UnavailableError
 from ingestion_pipeline.stores.disk import lock as locking
 from ingestion_pipeline.stores.disk.lock import FileLock, release
+from ingestion_pipeline_tests.proxy import eventually
 
 HOLDER = """
 import sys, time
@@ -210,8 +211,7 @@ def test_nobody_goes_before_whoever_waits(lock: FileLock) -> None:
         with lock.exclusive():
             waiting = threads.submit(FileLock(lock.path, timeout=30).wait)
             turn = FileLock(lock.path.with_name("lock.turn"))
-            while is_free(turn):
-                time.sleep(0.001)
+            eventually(lambda: not is_free(turn))
         for _ in range(100):
             if waiting.done():
                 break
@@ -244,8 +244,7 @@ def test_stopped_program_that_has_the_turn_does_not_stop_others_for_ever(
             with lock.exclusive():
                 assert waiter.stdout.readline() == "waits\n"
                 turn = FileLock(lock.path.with_name("lock.turn"))
-                while is_free(turn):
-                    time.sleep(0.001)
+                eventually(lambda: not is_free(turn))
                 os.kill(waiter.pid, signal.SIGSTOP)
             assert lock.at_once() is None
             for _ in range(2):
