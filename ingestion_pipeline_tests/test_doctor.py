@@ -31,7 +31,7 @@ def test_whole_site(site: Site) -> None:
 
     assert wrong(checks) == set()
     assert checks["csv"].finding == "510 rows, full, 21 columns, minimal quoting, LF"
-    assert checks["schema"].finding == "revision 0002"
+    assert checks["schema"].finding == "revision 0003"
 
 
 def test_server_that_may_forget_is_named(site: Site) -> None:

@@ -1,0 +1,3 @@
+from ingestion_pipeline_tests.reused import database, reused_database
+
+__all__ = ["database", "reused_database"]
