@@ -72,7 +72,8 @@ def write(
         except ProtectedError as error:
             if error.code not in ("stale_epoch", "csv_changed"):
                 raise
-            again = error.code == "stale_epoch"
+            # Where the ledger says another phase by now, nobody need be asked, nor the CSV's lock waited for.
+            again = error.code == "stale_epoch" and site.in_force() == state
             last = error
     raise last
 
