@@ -88,3 +88,12 @@ class ProtectedError(PipelineError):
     """Going on would risk data: a brake, a fence or a conflict."""
 
     exit = Exit.PROTECTED
+
+
+def stale_epoch(epoch: int) -> ProtectedError:
+    """Another phase is in force than the one that began with this epoch."""
+    return ProtectedError(
+        f"the phase changed: this began in epoch {epoch}",
+        code="stale_epoch",
+        hint="Run it again under the phase in force.",
+    )

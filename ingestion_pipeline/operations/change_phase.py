@@ -195,10 +195,10 @@ def _move(
         return outcome.without(REMEDIES)
     before: str | None = None
     for attempt in range(TRIES):
-        outcome = _gather(actions, move, state, order, step, Remedy.SYNC, Remedy.SETTLE)
+        outcome = _gather(actions, outcome, state, order, step, Remedy.SYNC, Remedy.SETTLE)
         if not attempt:
             before = _published_before(actions, move, order, step)
-        outcome = _gather(actions, move, state, order, step, Remedy.COMPARE)
+        outcome = _gather(actions, outcome, state, order, step, Remedy.COMPARE)
         if not outcome.without(AT_THE_FENCE).is_open:
             break
         change = PhaseChange(
@@ -227,14 +227,14 @@ def _move(
 
 def _gather(
     actions: Actions,
-    move: Move,
+    verdict: Verdict,
     state: State,
     order: Order,
     step: Callable[[str], None],
     *remedies: Remedy,
 ) -> Verdict:
-    """Do what helps, each once; gives the verdict after it."""
-    verdict = judge(move, actions.evidence(state), order.overrides)
+    """Do what helps against a verdict, each once; gives the verdict after it."""
+    move = verdict.move
     for remedy in remedies:
         if remedy in verdict.remedies:
             step(_ABOUT[remedy])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from ingestion_pipeline.domain.brake import Brakes
-from ingestion_pipeline.domain.errors import ProtectedError, UnavailableError
+from ingestion_pipeline.domain.errors import ProtectedError, UnavailableError, stale_epoch
 from ingestion_pipeline.domain.journal import Kind, Record
 from ingestion_pipeline.domain.pending import Dirty, Followed
 from ingestion_pipeline.domain.phase import Phase, Side
@@ -65,7 +65,7 @@ def settle(
     merged: Merged | None = None
     with csv.held() as held:
         if held.state() != state:
-            raise ProtectedError("the phase changed meanwhile", code="stale_epoch", hint="Settle again.")
+            raise stale_epoch(state.epoch)
         match state.phase:
             case Phase.ORIGINAL:
                 merged = held.refresh(brakes)
@@ -117,16 +117,25 @@ def bring_postgres_level(
         raise UnavailableError("what is pending is too much for one write", code="too_much_pending")
     people = {} if in_bulk else csv.read_all(list(last))
     if not in_bulk and len(people) == len(last):
-        rows = [_followed(last[row_id], cells) for row_id, cells in people.items()]
+        rows = [followed(last[row_id], cells) for row_id, cells in people.items()]
         if tables.follow(state, rows, csv.file):
             csv.close(state.epoch)
             return len(people)
     # What was acknowledged has passed; only what somebody else did to the file is braked.
     braked = None if in_bulk and not merged else brakes
-    return _bring_in_bulk(csv, tables, state, braked, least=records[-1].sequence)
+    return bring_in_bulk(csv, tables, state, braked, least=records[-1].sequence)
 
 
-def _bring_in_bulk(csv: HeldCsv, tables: Tables, state: State, brakes: Brakes | None, *, least: int) -> int:
+def bring_in_bulk(csv: HeldCsv, tables: Tables, state: State, brakes: Brakes | None, *, least: int) -> int:
+    """Make PostgreSQL equal to the whole CSV; gives how many people that changed.
+
+    Args:
+        csv: The CSV, locked.
+        tables: PostgreSQL.
+        state: The phase in force.
+        brakes: How much may vanish; None to let anything vanish.
+        least: Revisions that are given are higher.
+    """
     report = tables.sync(
         csv.reading, began=state, brakes=brakes, dry_run=False, step=lambda _name: None, least_revision=least
     )
@@ -134,7 +143,8 @@ def _bring_in_bulk(csv: HeldCsv, tables: Tables, state: State, brakes: Brakes | 
     return report.changed
 
 
-def _followed(record: Record, cells: dict[str, str]) -> Followed:
+def followed(record: Record, cells: dict[str, str]) -> Followed:
+    """A person as the CSV has them, after their last record."""
     named = {name: text for name, text in cells.items() if name != "row_id"}
     return Followed(record.row_id, record.sequence, record.write_id, record.by, named)
 

@@ -7,9 +7,8 @@ from typing import assert_never
 
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.columns import contract_version
-from ingestion_pipeline.domain.errors import PipelineError, ProtectedError, UnavailableError
+from ingestion_pipeline.domain.errors import PipelineError, UnavailableError, stale_epoch
 from ingestion_pipeline.domain.journal import Kind
-from ingestion_pipeline.domain.pending import Followed
 from ingestion_pipeline.domain.phase import Move, Phase, Side
 from ingestion_pipeline.domain.phase_change import PhaseChange
 from ingestion_pipeline.domain.ports import Csv, Fence, HeldCsv, Tables
@@ -25,7 +24,13 @@ from ingestion_pipeline.domain.transition import (
     judge,
     required,
 )
-from ingestion_pipeline.operations.settle import bring_back, bring_postgres_level, level
+from ingestion_pipeline.operations.settle import (
+    bring_back,
+    bring_in_bulk,
+    bring_postgres_level,
+    followed,
+    level,
+)
 
 RECHECKED = 5_000
 """People compared once more at most while nobody can write."""
@@ -79,7 +84,7 @@ def switch(
     with csv.held() as held:
         stopped = time.monotonic()
         if held.state() != began:
-            raise stale()
+            raise stale_epoch(began.epoch)
         drained = 0
         if change.after is not Phase.ORIGINAL:
             drained = _drain_to_postgres(csv, held, tables, began, brakes, synced_up_to)
@@ -125,18 +130,13 @@ def leave_behind(csv: Csv, change: PhaseChange, verdict: Verdict) -> Switched:
     with csv.held() as held:
         began = State(change.before, change.epoch - 1)
         if held.state() != began:
-            raise stale()
+            raise stale_epoch(began.epoch)
         overridden = tuple(one.condition.value for one in verdict.overridden)
         made = replace(change, overridden=overridden)
         held.mark(began, made)
         held.keep(State(change.after, change.epoch))
         held.close(change.epoch)
         return Switched(made, verdict)
-
-
-def stale() -> ProtectedError:
-    """Another phase is in force than the one this began in."""
-    return ProtectedError("the phase changed meanwhile", code="stale_epoch", hint="Try again.")
 
 
 def _look(
@@ -217,35 +217,19 @@ def _catch_up(
     if records is not None and not records:
         return 0
     if records is None or any(record.kind is Kind.MERGED for record in records):
-        return _sync_again(held, tables, began, brakes)
+        return bring_in_bulk(held, tables, began, brakes, least=held.last_sequence())
     last = {record.row_id: record for record in records}
     people = held.read_all(list(last))
     # The sync has given higher numbers than the journal meanwhile.
     first = tables.last_revision() + 1
     rows = [
-        Followed(one.row_id, revision, one.write_id, one.by, _without_key(people[one.row_id]))
+        replace(followed(one, people[one.row_id]), revision=revision)
         for revision, one in enumerate(last.values(), start=first)
         if one.row_id in people
     ]
     if len(rows) < len(last) or not tables.follow(began, rows, held.file):
-        return _sync_again(held, tables, began, brakes)
+        return bring_in_bulk(held, tables, began, brakes, least=held.last_sequence())
     return len(rows)
-
-
-def _without_key(cells: dict[str, str]) -> dict[str, str]:
-    return {name: text for name, text in cells.items() if name != "row_id"}
-
-
-def _sync_again(held: HeldCsv, tables: Tables, began: State, brakes: Brakes | None) -> int:
-    report = tables.sync(
-        held.reading,
-        began=began,
-        brakes=brakes,
-        dry_run=False,
-        step=lambda _name: None,
-        least_revision=held.last_sequence(),
-    )
-    return report.changed
 
 
 def _drain_to_csv(held: HeldCsv, fence: Fence, move: Move, proof: Proof | None, aside: str) -> int:

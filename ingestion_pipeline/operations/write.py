@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, suppress
 from typing import Protocol, assert_never
 
 from ingestion_pipeline.domain.brake import Brakes
-from ingestion_pipeline.domain.errors import PipelineError, ProtectedError, UnavailableError
+from ingestion_pipeline.domain.errors import PipelineError, ProtectedError, UnavailableError, stale_epoch
 from ingestion_pipeline.domain.journal import Kind, Record
 from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.ports import HeldCsv, Tables
@@ -114,7 +114,7 @@ def _check_follower(site: Site, state: State) -> None:
     with suppress(UnavailableError), site.reached() as tables:
         found = tables.state()
         if found is not None and found.epoch > state.epoch:
-            raise _stale(state)
+            raise stale_epoch(state.epoch)
 
 
 def _bring_level(site: Site, csv: HeldCsv, state: State, brakes: Brakes) -> Standing:
@@ -174,15 +174,7 @@ def changed_while_away() -> ProtectedError:
 def _check_epoch(csv: HeldCsv, state: State) -> None:
     in_force = csv.state()
     if in_force != state:
-        raise _stale(state)
-
-
-def _stale(state: State) -> ProtectedError:
-    return ProtectedError(
-        f"the phase changed: this began in epoch {state.epoch}",
-        code="stale_epoch",
-        hint="Run it again under the phase in force.",
-    )
+        raise stale_epoch(state.epoch)
 
 
 def _answered(outcomes: Sequence[Record | PipelineError], durable_in: Side, follower: Standing) -> Answered:

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestion_pipeline.domain.phase import Move, Phase, Side
-from ingestion_pipeline.domain.proof import Proof
 from ingestion_pipeline.domain.transition import (
     HINTS,
     REMEDIES,
@@ -22,20 +21,9 @@ from ingestion_pipeline.domain.transition import (
     overridable,
     required,
 )
+from ingestion_pipeline_tests.domain import test_proof
 
-PROOF = Proof(
-    epoch=2,
-    csv_sha256="c" * 64,
-    position="p",
-    contract_version="v",
-    rows=10,
-    differences=0,
-    pending=0,
-    undecided=0,
-    bytes_equal=True,
-    way_back_rehearsed=True,
-    run_id=None,
-)
+PROOF = replace(test_proof.PROOF, way_back_rehearsed=True)
 CSV = CsvFacts(exists=True, is_ours=True)
 POSTGRES = PostgresFacts(proof=PROOF)
 CLEAN = Evidence(CSV, POSTGRES)

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 import psycopg2
 
 from ingestion_pipeline.domain.columns import BY_NAME
-from ingestion_pipeline.domain.errors import PipelineError, ProtectedError, UnavailableError
+from ingestion_pipeline.domain.errors import PipelineError, UnavailableError, stale_epoch
 from ingestion_pipeline.domain.pending import Placed
 from ingestion_pipeline.domain.reports import State
 from ingestion_pipeline.stores.postgres import expressions, queries
@@ -112,11 +112,7 @@ def fenced(pool: Pool, state: State) -> Iterator[PostgresFence]:
             cursor = _locked(pool, stack)
             found = state_of(cursor.fetchone())
             if found != state:
-                raise ProtectedError(
-                    f"the phase changed: this began in epoch {state.epoch}",
-                    code="stale_epoch",
-                    hint="Run it again under the phase in force.",
-                )
+                raise stale_epoch(state.epoch)
             try:
                 yield PostgresFence(cursor)
             except PipelineError as error:
