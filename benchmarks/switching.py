@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from multiprocessing.connection import Connection
-from multiprocessing.synchronize import Event
+from multiprocessing.synchronize import Event, Semaphore
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,11 +21,8 @@ from benchmarks.writing import fresh_site
 from ingestion_pipeline import Pipeline, open_pipeline
 from ingestion_pipeline.domain.errors import UnavailableError
 from ingestion_pipeline.domain.phase import Move, Phase
+from ingestion_pipeline_tests.phases import ROUND, go
 
-ROUND = (
-    *(Phase.DUAL_WRITE, Phase.DATABASE_PRIMARY, Phase.DATABASE_NATIVE),
-    *(Phase.DATABASE_PRIMARY, Phase.DUAL_WRITE, Phase.ORIGINAL),
-)
 WRITERS = 4
 REST = 0.05
 """Seconds between two writes of one writer, on average."""
@@ -45,11 +42,16 @@ class Wait(NamedTuple):
 Waits = list[Wait]
 
 
-def write(config: Path, count: int, number: int, over: Event, told: Connection) -> None:
-    """Write somebody now and then until it is over, and tell how long each took."""
+def write(config: Path, count: int, number: int, at_work: Semaphore, over: Event, told: Connection) -> None:
+    """Write somebody now and then until it is over, and tell how long each took.
+
+    The first writes of a site index the file and keep a copy of it; they are waited for, not measured.
+    """
     draw = random.Random(number)  # noqa: S311 - made-up data
     waits: Waits = []
     with open_pipeline(config) as pipeline:
+        pipeline.write(str(number), {"type": "T"})
+        at_work.release()
         while not over.is_set():
             began = time.monotonic()
             refused = None
@@ -66,16 +68,18 @@ def write(config: Path, count: int, number: int, over: Event, told: Connection) 
 def writers(config: Path, count: int) -> Iterator[Waits]:
     """Several processes that write all the time; what they waited is known afterwards."""
     spawn = multiprocessing.get_context("spawn")
-    over, waits = spawn.Event(), Waits()
+    at_work, over, waits = spawn.Semaphore(0), spawn.Event(), Waits()
     pipes = [spawn.Pipe(duplex=False) for _ in range(WRITERS)]
     processes = [
-        spawn.Process(target=write, args=(config, count, number, over, telling))
-        for number, (_, telling) in enumerate(pipes)
+        spawn.Process(target=write, args=(config, count, number, at_work, over, telling))
+        for number, (_, telling) in enumerate(pipes, start=1)
     ]
     for process, (_, telling) in zip(processes, pipes, strict=True):
         process.start()
         telling.close()
     try:
+        for _ in processes:
+            at_work.acquire()
         yield waits
     finally:
         over.set()
@@ -84,24 +88,21 @@ def writers(config: Path, count: int) -> Iterator[Waits]:
             process.join()
 
 
-class Stop:
+class Stop(NamedTuple):
     """A stay in one phase, from the switch that led there to the one that leads away."""
 
-    def __init__(self, move: Move, pause: float, began: float, ended: float) -> None:
-        self.move = move
-        self.pause = pause
-        self.began = began
-        self.ended = ended
+    move: Move
+    pause: float
+    began: float
+    ended: float
 
 
 def travelled(pipeline: Pipeline, rounds: int) -> list[Stop]:
     """There and back, several times; when each switch was made, and how long nobody could write."""
     stops = []
     for to in ROUND * rounds:
-        here = pipeline.in_force().phase
-        go = pipeline.phase.advance if here.is_before(to) else pipeline.phase.rollback
         began = time.monotonic()
-        report = go(to)
+        report = go(pipeline, to)
         if report.shut is not None:
             raise SystemExit(f"{to}: {report.shut}")
         [change] = report.changes
@@ -114,7 +115,6 @@ def measured(count: int, rounds: int) -> dict[str, Any]:
     """Each move's pauses, and what the writers waited around it and otherwise, in milliseconds."""
     with fresh_site(count, Phase.ORIGINAL) as (config, pipeline):
         with writers(config, count) as waits:
-            time.sleep(3)
             stops = travelled(pipeline, rounds)
         by_move: dict[str, list[Stop]] = defaultdict(list)
         for stop in stops:

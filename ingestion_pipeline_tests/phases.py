@@ -1,17 +1,33 @@
 """A site in another phase."""
 
 from ingestion_pipeline.app import Pipeline
-from ingestion_pipeline.app.phases import How
-from ingestion_pipeline.domain.phase import Phase
+from ingestion_pipeline.app.changing import How
+from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.transition import Condition
+from ingestion_pipeline.operations.change_phase import ChangeReport
 
+ROUND = (
+    *(Phase.DUAL_WRITE, Phase.DATABASE_PRIMARY, Phase.DATABASE_NATIVE),
+    *(Phase.DATABASE_PRIMARY, Phase.DUAL_WRITE, Phase.ORIGINAL),
+)
+"""There and back, from original."""
+
+AS_USUAL = How()
 UNDECIDED = How(overrides=frozenset({Condition.UNDECIDED}), because="nobody looks at it here")
 
 
-def lead(pipeline: Pipeline, phase: Phase) -> None:
-    """Bring a site whose two sides are equal into a phase further on, through its gates."""
-    report = pipeline.phase.advance(phase, UNDECIDED)
+def go(pipeline: Pipeline, to: Phase, how: How = AS_USUAL) -> ChangeReport:
+    """Advance or roll back, whichever leads there, as far as the gates are open."""
+    back = to.is_before(pipeline.in_force().phase)
+    return pipeline.phase.rollback(to, how) if back else pipeline.phase.advance(to, how)
+
+
+def lead(pipeline: Pipeline, phase: Phase) -> ChangeReport:
+    """Bring a site whose two sides are equal into a phase, whatever is undecided."""
+    onward = pipeline.in_force().phase.is_before(phase)
+    report = go(pipeline, phase, UNDECIDED if onward and phase.authority is Side.POSTGRES else AS_USUAL)
     assert report.state.phase is phase, report.shut
+    return report
 
 
 def advance(pipeline: Pipeline, phase: Phase) -> None:

@@ -4,7 +4,7 @@ import os
 import statistics
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,14 +12,16 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from benchmarks.campaign import record
+from benchmarks.switching import spread
 from ingestion_pipeline import open_pipeline
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.stores.postgres.embedded import EmbeddedServer
 from ingestion_pipeline.stores.postgres.server import DATABASE
 from ingestion_pipeline_tests.conftest import Server
+from ingestion_pipeline_tests.phases import ROUND
 from ingestion_pipeline_tests.scenarios.counting_writer import Mutant as Writers
 from ingestion_pipeline_tests.scenarios.switcher import Mutant
-from ingestion_pipeline_tests.scenarios.switching import ROUND, OnSite, Switching, sample
+from ingestion_pipeline_tests.scenarios.switching import OnSite, Switching, sample
 
 EACH = 60
 """Switches on one site, before a new one is made."""
@@ -176,13 +178,6 @@ def _add(part: record.Part, case: str, sums: Sums) -> None:
         write_ms=spread(sums.waits),
         load=round(statistics.mean(sums.load), 1),
     )
-
-
-def spread(seconds: Sequence[float]) -> dict[str, float]:
-    """The median, the 99th of a hundred and the longest, in milliseconds."""
-    ordered = sorted(seconds)
-    found = {"p50": ordered[len(ordered) // 2], "p99": ordered[len(ordered) * 99 // 100], "max": ordered[-1]}
-    return {name: round(value * 1000, 1) for name, value in found.items()}
 
 
 def control(part: record.Part, server: Server, mutant: Mutant | Writers) -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from ingestion_pipeline.domain.errors import PipelineError, ProtectedError, UnavailableError
 from ingestion_pipeline.domain.phase import Phase, Side
-from ingestion_pipeline.domain.reports import State
+from ingestion_pipeline.domain.reports import State, go_by
 from ingestion_pipeline.domain.transition import Condition
 from ingestion_pipeline.stores.disk.csv_store import CsvStore
 from ingestion_pipeline.stores.disk.locked_csv import LockedCsv
@@ -52,11 +52,16 @@ class Authority:
         Raises:
             UnavailableError: The ledger does not say, and PostgreSQL is away.
         """
-        state = None if again else self._csv.state()
+        if again:
+            with self._csv.held() as held:
+                return self.agreed(held)
+        state = self._csv.state()
         if state is not None and not state.changing:
             return state
-        with self._csv.held() as held:
-            return self.agreed(held, ask=again)
+        with self._csv.held_unless_told() as not_told:
+            if not_told is not None:
+                return self.agreed(not_told, ask=False)
+        return self.in_force()
 
     def agreed(self, held: LockedCsv, *, ask: bool = True) -> State:
         """The phase in force, once ledger and PostgreSQL say the same.
@@ -73,20 +78,14 @@ class Authority:
         left = held.changing()
         if left is not None and Condition.POSTGRES_AWAY in left.overridden:
             # Made without PostgreSQL, it does not hang on what that says.
-            held.keep(State(left.after, left.epoch))
+            held.keep(left.ends)
         known = held.state()
         if known is not None and not ask and not known.changing:
             return known
         found = self._asked(known)
-        if known is not None and found.epoch < known.epoch:
-            if known.phase is Phase.ORIGINAL:
-                # PostgreSQL was left behind, and has no part in this phase.
-                return known
-            raise ProtectedError(
-                f"the ledger beside the CSV is in epoch {known.epoch}, PostgreSQL in {found.epoch}",
-                code="epochs_contradict",
-                hint="Is this the right database, or an old copy of it? Name the right one.",
-            )
+        state = go_by(known, found)
+        if state is known:
+            return known
         if known is not None and not known.changing and _is_passed_over(known, found):
             _refuse_unless_level(held, found)
         held.keep(found)

@@ -1,13 +1,13 @@
 """Changing the phase of a site: the actions, on its places."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ingestion_pipeline.app.authority import Authority
 from ingestion_pipeline.app.places import Places
 from ingestion_pipeline.app.writing import Writing
 from ingestion_pipeline.domain.brake import Brakes
-from ingestion_pipeline.domain.errors import UnavailableError
+from ingestion_pipeline.domain.errors import PipelineError, UnavailableError
 from ingestion_pipeline.domain.phase import Move, Phase, path
 from ingestion_pipeline.domain.phase_change import PhaseChange
 from ingestion_pipeline.domain.ports import Step
@@ -16,9 +16,32 @@ from ingestion_pipeline.domain.transition import Condition, Evidence, PostgresFa
 from ingestion_pipeline.operations.compare import compare
 from ingestion_pipeline.operations.evidence import evidence
 from ingestion_pipeline.operations.export import ExportReport
-from ingestion_pipeline.operations.switch import Switched, leave_behind, switch
+from ingestion_pipeline.operations.switch import leave_behind, switch
 from ingestion_pipeline.operations.sync import first_sync, sync
 from ingestion_pipeline.stores.postgres import schema
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a phase is changed.
+
+    Attributes:
+        overrides: Conditions of the gate to let pass, for the record.
+        because: Why they may pass.
+        accept_loss: Go on where a brake would stop a sync.
+        drop_tables: On arrival in original, drop all that PostgreSQL holds.
+        dry_run: Say what would be done, and change nothing.
+        run_id: The Dagster run that asks, if one does.
+        step: Told what is being done.
+    """
+
+    overrides: frozenset[Condition] = frozenset()
+    because: str | None = None
+    accept_loss: bool = False
+    drop_tables: bool = False
+    dry_run: bool = False
+    run_id: str | None = None
+    step: Step = lambda _name: None
 
 
 class Export(Protocol):
@@ -37,9 +60,7 @@ class Changing:
         authority: Who leads.
         writing: Settles.
         export: Publishes a version.
-        accept_loss: Go on where a brake would stop a sync.
-        run_id: The Dagster run that asks, if one does.
-        step: Told the name of each longer step.
+        how: How the phase is changed.
     """
 
     def __init__(
@@ -48,30 +69,27 @@ class Changing:
         authority: Authority,
         writing: Writing,
         export: Export,
-        *,
-        accept_loss: bool = False,
-        run_id: str | None = None,
-        step: Step = lambda _name: None,
+        how: How,
     ) -> None:
-        settings = places.settings.brakes
         self._places = places
         self._csv = places.csv
         self._authority = authority
         self._writing = writing
         self._export = export
-        self._brakes = Brakes(settings.rows, settings.percent)
-        self._accept_loss = accept_loss
-        self._run_id = run_id
-        self._step = step
+        self._how = how
         self._synced_up_to: int | None = None
         self._not_rehearsed: str | None = None
 
     def in_force(self) -> State:
         """The phase in force, as PostgreSQL says where it can be asked: the ledger may be a copy's."""
+        left_behind = Condition.POSTGRES_AWAY in self._how.overrides
         try:
             return self._authority.in_force(again=True)
-        except UnavailableError:
-            return self._authority.in_force()
+        except PipelineError as error:
+            if not left_behind and not isinstance(error, UnavailableError):
+                raise
+        interrupted = self._csv.changing() if left_behind else None
+        return self._authority.in_force() if interrupted is None else _presumed(interrupted)
 
     def evidence(self, state: State) -> Evidence:
         """All that the gate goes by."""
@@ -94,15 +112,15 @@ class Changing:
 
     def publish(self) -> str:
         """Publish a version, and give its name."""
-        return self._export(run_id=self._run_id).manifest.key
+        return self._export(run_id=self._how.run_id).manifest.key
 
-    def switch(self, change: PhaseChange, overrides: frozenset[Condition]) -> Switched | Verdict:
+    def switch(self, change: PhaseChange, overrides: frozenset[Condition]) -> PhaseChange | Verdict:
         """Change the phase, or leave everything as it is."""
         if Condition.POSTGRES_AWAY in overrides:
-            began = State(change.before, change.epoch - 1)
-            verdict = judge(change.move, self.evidence(began), overrides)
-            if verdict.overridden:
-                return leave_behind(self._csv, change, verdict)
+            verdict = judge(change.move, self.evidence(change.began), overrides)
+            if verdict.lets_pass(Condition.POSTGRES_AWAY):
+                alone = replace(change, overridden=(Condition.POSTGRES_AWAY,))
+                return leave_behind(self._csv, alone) if verdict.is_open else verdict
             if change.move not in path(change.before, change.after):
                 raise UnavailableError(
                     "PostgreSQL is back",
@@ -134,7 +152,7 @@ class Changing:
     def note(self, change: PhaseChange) -> None:
         """Keep what became known of a change afterwards."""
         found = change.as_json()
-        later = ("equal_after", "version_after", "unfinished")
+        later = ("pause", "equal_after", "version_after", "unfinished")
         with self._csv.held() as held:
             held.note_later(change.epoch, **{name: found[name] for name in later if name in found})
 
@@ -144,7 +162,7 @@ class Changing:
             with self._csv.held() as held:
                 state = self._places.begin(held.state())
             self._synced_up_to = first_sync(
-                self._csv, self._places.tables, state, brakes=self._sync_brakes, step=self._step
+                self._csv, self._places.tables, state, brakes=self._sync_brakes, step=self._how.step
             )
             return
         with self._csv.held() as held:
@@ -156,15 +174,20 @@ class Changing:
 
     @property
     def _sync_brakes(self) -> Brakes | None:
-        return None if self._accept_loss else self._brakes
+        return None if self._how.accept_loss else self._places.brakes
 
     def _compare(self, move: Move | None) -> CompareReport:
         return compare(
             self._csv,
             self._places.tables,
-            brakes=self._brakes,
+            brakes=self._places.brakes,
             limit=0,
-            run_id=self._run_id,
+            run_id=self._how.run_id,
             way_back=move is not None and move.is_forward,
             aside=None if move is None or move.is_forward else self._aside,
         )
+
+
+def _presumed(interrupted: PhaseChange) -> State:
+    """The phase to leave without PostgreSQL, where only that knows whether it was entered: the later one."""
+    return interrupted.began if interrupted.after is Phase.ORIGINAL else interrupted.ends

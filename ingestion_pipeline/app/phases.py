@@ -5,15 +5,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from ingestion_pipeline.app.authority import Authority
-from ingestion_pipeline.app.changing import Changing, Export
+from ingestion_pipeline.app.changing import Changing, Export, How
 from ingestion_pipeline.app.places import Places
 from ingestion_pipeline.app.writing import Writing
 from ingestion_pipeline.domain.errors import SettingsError
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.phase_change import PhaseChange, to_be_applied
-from ingestion_pipeline.domain.ports import Step
 from ingestion_pipeline.domain.reports import State
-from ingestion_pipeline.domain.transition import Condition, Verdict
+from ingestion_pipeline.domain.transition import Verdict
 from ingestion_pipeline.operations.change_phase import Actions, ChangeReport, Order, change_phase, plan
 from ingestion_pipeline.operations.recording import Recording
 
@@ -31,29 +30,6 @@ class Plan:
     wanted: Phase
     state: State
     verdicts: tuple[Verdict, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class How:
-    """How a phase is changed.
-
-    Attributes:
-        overrides: Conditions of the gate to let pass, for the record.
-        because: Why they may pass.
-        accept_loss: Go on where a brake would stop a sync.
-        drop_tables: On arrival in original, drop all that PostgreSQL holds.
-        dry_run: Say what would be done, and change nothing.
-        run_id: The Dagster run that asks, if one does.
-        step: Told what is being done.
-    """
-
-    overrides: frozenset[Condition] = frozenset()
-    because: str | None = None
-    accept_loss: bool = False
-    drop_tables: bool = False
-    dry_run: bool = False
-    run_id: str | None = None
-    step: Step = lambda _name: None
 
 
 AS_USUAL = How()
@@ -96,13 +72,18 @@ class Phases:
         Raises:
             SettingsError: That phase lies behind.
         """
-        here = self._changing(how).in_force().phase
-        target = to or (self._wanted if here.is_before(self._wanted) else here.next) or here
-        if target.is_before(here):
-            raise SettingsError(
-                f"{target} lies behind {here}", code="not_ahead", hint="`ingest phase rollback` goes back."
-            )
-        return self._change(target, how, by_hand=True)
+
+        def ahead(here: Phase) -> Phase:
+            target = to or (self._wanted if here.is_before(self._wanted) else here.next) or here
+            if target.is_before(here):
+                raise SettingsError(
+                    f"{target} lies behind {here}",
+                    code="not_ahead",
+                    hint="`ingest phase rollback` goes back.",
+                )
+            return target
+
+        return self._change(ahead, how, by_hand=True)
 
     def rollback(self, to: Phase | None = None, how: How = AS_USUAL) -> ChangeReport:
         """Go back to a phase by hand; see `apply`.
@@ -114,13 +95,18 @@ class Phases:
         Raises:
             SettingsError: That phase lies ahead.
         """
-        here = self._changing(how).in_force().phase
-        target = to or here.previous or here
-        if here.is_before(target):
-            raise SettingsError(
-                f"{target} lies ahead of {here}", code="not_behind", hint="`ingest phase advance` goes on."
-            )
-        return self._change(target, how, by_hand=True)
+
+        def behind(here: Phase) -> Phase:
+            target = to or here.previous or here
+            if here.is_before(target):
+                raise SettingsError(
+                    f"{target} lies ahead of {here}",
+                    code="not_behind",
+                    hint="`ingest phase advance` goes on.",
+                )
+            return target
+
+        return self._change(behind, how, by_hand=True)
 
     def apply(self, how: How = AS_USUAL) -> ChangeReport:
         """Go to the phase that the configuration asks for, one gate at a time, as far as the gates are open.
@@ -135,8 +121,11 @@ class Phases:
                 whether it was changed is known once PostgreSQL is back.
             ProtectedError: A brake stopped something.
         """
-        to = self._wanted if self.wants_change() else self._authority.in_force().phase
-        return self._change(to, how, by_hand=False)
+
+        def asked_for(here: Phase) -> Phase:
+            return self._wanted if self._is_asked_for(here) else here
+
+        return self._change(asked_for, how, by_hand=False)
 
     def history(self) -> list[PhaseChange]:
         """Every change of phase, the oldest first."""
@@ -149,7 +138,9 @@ class Phases:
     def wants_change(self) -> bool:
         """Whether the configuration asks for a change of phase that nobody has decided against since."""
         # First: a change that was interrupted is in the history once it is known whether it was made.
-        here = self._authority.in_force().phase
+        return self._is_asked_for(self._authority.in_force().phase)
+
+    def _is_asked_for(self, here: Phase) -> bool:
         changes = self.history()
         return to_be_applied(self._wanted, here, changes[-1] if changes else None)
 
@@ -157,8 +148,18 @@ class Phases:
     def _wanted(self) -> Phase:
         return self._places.settings.wanted_phase
 
-    def _change(self, to: Phase, how: How, *, by_hand: bool) -> ChangeReport:
-        order = Order(
+    def _change(self, aim: Callable[[Phase], Phase], how: How, *, by_hand: bool) -> ChangeReport:
+        changing = self._changing(how)
+        if how.dry_run:
+            order = self._order(aim(changing.in_force().phase), how, by_hand=by_hand)
+            return replace(_changed(Recording(changing), order, how.step), dry_run=True)
+        with self._places.csv.switching():
+            # Nobody else changes it from here on.
+            order = self._order(aim(changing.in_force().phase), how, by_hand=by_hand)
+            return _changed(changing, order, how.step)
+
+    def _order(self, to: Phase, how: How, *, by_hand: bool) -> Order:
+        return Order(
             to,
             by=self._by,
             wanted=self._wanted,
@@ -168,22 +169,9 @@ class Phases:
             run_id=how.run_id,
             drop_tables=how.drop_tables,
         )
-        changing = self._changing(how)
-        if how.dry_run:
-            return replace(_changed(Recording(changing), order, how.step), dry_run=True)
-        with self._places.csv.switching():
-            return _changed(changing, order, how.step)
 
     def _changing(self, how: How) -> Changing:
-        return Changing(
-            self._places,
-            self._authority,
-            self._writing,
-            self._export,
-            accept_loss=how.accept_loss,
-            run_id=how.run_id,
-            step=how.step,
-        )
+        return Changing(self._places, self._authority, self._writing, self._export, how)
 
 
 def _changed(actions: Actions, order: Order, tell: Callable[[str], None]) -> ChangeReport:

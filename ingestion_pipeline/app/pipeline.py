@@ -17,7 +17,6 @@ from ingestion_pipeline.app.phases import Phases
 from ingestion_pipeline.app.places import Places
 from ingestion_pipeline.app.reading import Reading
 from ingestion_pipeline.app.writing import Writing
-from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.cells import Value
 from ingestion_pipeline.domain.change import Change
 from ingestion_pipeline.domain.dialect import Dialect
@@ -69,10 +68,10 @@ class Pipeline:
         self._authority = Authority(
             self.csv, lambda: self.tables, self._places.begin, self._places.has_database
         )
-        self._writing = Writing(self.csv, self._authority, settings, who())
+        self._writing = Writing(self._places, self._authority, who())
         fallback = settings.database.fallback_to_csv
         self._reading = Reading(
-            self.csv, self._authority, self._brakes(), self._writing.settle_first, fallback=fallback
+            self.csv, self._authority, self._places.brakes, self._writing.settle_first, fallback=fallback
         )
         self.phase = Phases(self._places, self._authority, self._writing, self.export, who())
 
@@ -210,9 +209,6 @@ class Pipeline:
         """
         return self._reading.history(row_id)
 
-    def _brakes(self) -> Brakes:
-        return Brakes(self.settings.brakes.rows, self.settings.brakes.percent)
-
     def csv_is_ours(self) -> bool:
         """Whether the CSV is the one this package wrote last; read only where its size or time is another."""
         with self.csv.still() as still:
@@ -243,7 +239,7 @@ class Pipeline:
                 held,
                 self.tables,
                 wanted=self.settings.wanted_phase,
-                brakes=None if accept_loss else self._brakes(),
+                brakes=None if accept_loss else self._places.brakes,
                 dry_run=dry_run,
                 progress=progress,
                 step=step,
@@ -256,7 +252,7 @@ class Pipeline:
         return compare(
             self.csv,
             self.tables,
-            brakes=self._brakes(),
+            brakes=self._places.brakes,
             limit=limit,
             run_id=run_id,
             progress=progress,
@@ -320,7 +316,7 @@ class Pipeline:
             text=text,
             by=who(),
             write=self.write,
-            brakes=self._brakes(),
+            brakes=self._places.brakes,
         )
 
 

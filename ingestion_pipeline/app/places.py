@@ -4,6 +4,7 @@ import threading
 from contextlib import ExitStack
 from functools import cached_property
 
+from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.errors import SettingsError
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.reports import State
@@ -32,6 +33,11 @@ class Places:
         )
         self._open = ExitStack()
         self._opening = threading.RLock()
+
+    @property
+    def brakes(self) -> Brakes:
+        """How much may vanish."""
+        return Brakes(self.settings.brakes.rows, self.settings.brakes.percent)
 
     def close(self) -> None:
         """Close what was opened."""

@@ -6,6 +6,7 @@ from itertools import islice
 
 from ingestion_pipeline.app.authority import Authority
 from ingestion_pipeline.app.backup import Backup
+from ingestion_pipeline.app.places import Places
 from ingestion_pipeline.app.settler import Settler
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.errors import PipelineError, ProtectedError
@@ -14,8 +15,6 @@ from ingestion_pipeline.domain.receipt import Answered, Write, WriteReceipt
 from ingestion_pipeline.domain.reports import State
 from ingestion_pipeline.operations.settle import SettleReport, settle
 from ingestion_pipeline.operations.write import write
-from ingestion_pipeline.settings import Settings
-from ingestion_pipeline.stores.disk.csv_store import CsvStore
 from ingestion_pipeline.stores.postgres.tables import PostgresTables
 
 
@@ -23,19 +22,18 @@ class Writing:
     """Writes people, and settles.
 
     Args:
-        csv: The CSV.
+        places: The site's.
         authority: Who leads.
-        settings: The site's.
         by: Who writes.
     """
 
-    def __init__(self, csv: CsvStore, authority: Authority, settings: Settings, by: str) -> None:
-        self._csv = csv
+    def __init__(self, places: Places, authority: Authority, by: str) -> None:
+        self._csv = places.csv
         self._authority = authority
-        self._settings = settings
+        self._settings = places.settings
         self._by = by
-        self._brakes = Brakes(settings.brakes.rows, settings.brakes.percent)
-        self._backup = Backup(csv, settings.csv_backup)
+        self._brakes = places.brakes
+        self._backup = Backup(places.csv, places.settings.csv_backup)
         self._settler = Settler(self.settle)
 
     def close(self) -> None:

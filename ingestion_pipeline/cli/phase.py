@@ -6,14 +6,15 @@ from typing import Any
 
 import click
 
-from ingestion_pipeline.app.phases import How, Phases, Plan
+from ingestion_pipeline.app.changing import How
+from ingestion_pipeline.app.phases import Phases, Plan
 from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.frame import Frame, command, is_terminal
 from ingestion_pipeline.cli.progress import steps
 from ingestion_pipeline.domain.errors import Exit
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.phase_change import PhaseChange
-from ingestion_pipeline.domain.transition import Condition, Unmet, Verdict
+from ingestion_pipeline.domain.transition import Condition, Verdict
 from ingestion_pipeline.operations.change_phase import ChangeReport
 
 
@@ -36,25 +37,21 @@ def _plan_answer(plan: Plan) -> dict[str, Any]:
         "phase": {"wanted": plan.wanted, "in_force": plan.state.phase, "epoch": plan.state.epoch},
         "moves": [
             {
-                "before": verdict.move.before,
-                "after": verdict.move.after,
-                "gate": _gate(verdict),
+                **_verdict_answer(verdict),
+                "gate": verdict.gate,
                 "first": list(verdict.remedies) if verdict.is_within_reach else [],
-                "why_not": [_unmet(one) for one in verdict.unmet],
             }
             for verdict in plan.verdicts
         ],
     }
 
 
-def _gate(verdict: Verdict) -> str:
-    if verdict.is_open:
-        return "open"
-    return "within reach" if verdict.is_within_reach else "shut"
-
-
-def _unmet(one: Unmet) -> dict[str, str]:
-    return {"condition": one.condition, "why": one.why, "hint": one.hint}
+def _verdict_answer(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "before": verdict.move.before,
+        "after": verdict.move.after,
+        "why_not": [{"condition": one.condition, "why": one.why, "hint": one.hint} for one in verdict.unmet],
+    }
 
 
 def _show_plan(plan: Plan) -> None:
@@ -66,12 +63,10 @@ def _show_plan(plan: Plan) -> None:
 def _plan_lines(verdict: Verdict) -> list[tuple[str, str, str]]:
     """A line a reason, with what the command itself does about it, or else what people can do."""
     verb = "advance" if verdict.move.is_forward else "rollback"
-    reasons = [
-        f"{one.why} ({f'it will {one.remedy} first' if one.remedy else one.hint})" for one in verdict.unmet
-    ]
+    reasons = [f"{one.why} ({one.what_next})" for one in verdict.unmet]
     first, *others = reasons or [f"`ingest phase {verb}`"]
     return [
-        (f"{verb} to {verdict.move.after}", _gate(verdict), first),
+        (f"{verb} to {verdict.move.after}", verdict.gate, first),
         *((" ", " ", reason) for reason in others),
     ]
 
@@ -157,16 +152,12 @@ def _change(
 
 
 def _report_answer(report: ChangeReport) -> dict[str, Any]:
-    shut = None
-    if report.shut is not None:
-        unmet = [_unmet(one) for one in report.shut.unmet]
-        shut = {"before": report.shut.move.before, "after": report.shut.move.after, "why_not": unmet}
     return {
         "began": report.began.phase,
         "phase": report.state.phase,
         "epoch": report.state.epoch,
         "changes": report.changes,
-        "shut": shut,
+        "shut": None if report.shut is None else _verdict_answer(report.shut),
         "dropped": report.dropped and not report.dry_run,
         "steps": report.steps,
         "dry_run": report.dry_run,

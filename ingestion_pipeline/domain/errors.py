@@ -90,6 +90,15 @@ class ProtectedError(PipelineError):
     exit = Exit.PROTECTED
 
 
+def epochs_contradict(message: str) -> ProtectedError:
+    """The ledger beside the CSV and PostgreSQL cannot both be right."""
+    return ProtectedError(
+        message,
+        code="epochs_contradict",
+        hint="Is this the right database, or an old copy of it? Name the right one.",
+    )
+
+
 def stale_epoch(epoch: int) -> ProtectedError:
     """Another phase is in force than the one that began with this epoch."""
     return ProtectedError(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ingestion_pipeline.domain.phase import Move, Phase
+from ingestion_pipeline.domain.reports import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,16 @@ class PhaseChange:
     def move(self) -> Move:
         """What was changed."""
         return Move(self.before, self.after)
+
+    @property
+    def began(self) -> State:
+        """What was in force before."""
+        return State(self.before, self.epoch - 1)
+
+    @property
+    def ends(self) -> State:
+        """What is in force since."""
+        return State(self.after, self.epoch)
 
     def as_json(self) -> dict[str, Any]:
         """What is kept."""

@@ -121,10 +121,6 @@ class HeldCsv(Protocol):
         """The change of phase that was begun and nobody has seen the end of."""
         ...
 
-    def note_later(self, epoch: int, **found: object) -> None:
-        """Keep what became known of a change of phase afterwards."""
-        ...
-
     def refresh(self, brakes: Brakes | None) -> Merged | None:
         """Finish what was interrupted, and merge what somebody else made of the file."""
         ...

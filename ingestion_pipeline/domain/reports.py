@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ingestion_pipeline.domain.difference import Difference
+from ingestion_pipeline.domain.errors import epochs_contradict
 from ingestion_pipeline.domain.phase import Phase
 
 
@@ -19,6 +20,22 @@ class State:
     phase: Phase
     epoch: int
     changing: bool = False
+
+
+def go_by(known: State | None, found: State) -> State:
+    """The phase in force, given what the ledger beside the CSV says and what PostgreSQL does.
+
+    Raises:
+        ProtectedError: They contradict each other.
+    """
+    if known is None or found.epoch >= known.epoch:
+        return found
+    if known.phase is Phase.ORIGINAL:
+        # PostgreSQL was left behind, and has no part in this phase.
+        return known
+    raise epochs_contradict(
+        f"the ledger beside the CSV is in epoch {known.epoch}, PostgreSQL in {found.epoch}"
+    )
 
 
 @dataclass(frozen=True, slots=True)

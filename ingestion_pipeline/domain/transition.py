@@ -75,11 +75,13 @@ class Since:
         voided: Why the comparison says nothing about the present; None while it does.
         rechecked: People compared once more because one side has changed.
         differing: How many of those differ.
+        changed: Who changed in PostgreSQL, by row_id, where that had to be found out.
     """
 
     voided: str | None = None
     rechecked: int = 0
     differing: int = 0
+    changed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,11 @@ class Unmet:
         """What to do about it."""
         return HINTS[self.condition]
 
+    @property
+    def what_next(self) -> str:
+        """What the change of phase does about it, or else what people can do."""
+        return f"the change of phase will {self.remedy} first" if self.remedy else self.hint
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -181,10 +188,21 @@ class Verdict:
         """Whether nothing speaks against it."""
         return not self.unmet
 
+    def lets_pass(self, condition: Condition) -> bool:
+        """Whether this speaks against it, and somebody has decided to let it pass."""
+        return any(one.condition is condition for one in self.overridden)
+
     @property
     def is_within_reach(self) -> bool:
         """Whether the change of phase can do something about every reason against it."""
         return all(one.remedy for one in self.unmet)
+
+    @property
+    def gate(self) -> str:
+        """How its gate stands, in a word."""
+        if self.is_open:
+            return "open"
+        return "within reach" if self.is_within_reach else "shut"
 
     @property
     def remedies(self) -> tuple[Remedy, ...]:
@@ -266,6 +284,9 @@ def overridable(move: Move) -> frozenset[Condition]:
             return frozenset({Condition.POSTGRES_AWAY})
         case Phase.DUAL_WRITE if move.is_forward:
             return frozenset({Condition.LEFT_BEHIND})
+        case Phase.DATABASE_PRIMARY if not move.is_forward:
+            # Without a comparison it is not known who is pending for the CSV that begins to follow.
+            return frozenset(named) - {Condition.NEVER_COMPARED, Condition.STALE_PROOF}
         case _:
             return frozenset(named)
 

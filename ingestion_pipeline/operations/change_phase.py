@@ -15,11 +15,11 @@ from ingestion_pipeline.domain.transition import (
     Condition,
     Evidence,
     Remedy,
+    Unreached,
     Verdict,
     judge,
     overridable,
 )
-from ingestion_pipeline.operations.switch import Switched
 
 TRIES = 3
 """How often both sides are compared anew because too much changed before the switch."""
@@ -95,7 +95,7 @@ class Actions(Protocol):
         """Publish a version, and give its name."""
         ...
 
-    def switch(self, change: PhaseChange, overrides: frozenset[Condition]) -> Switched | Verdict:
+    def switch(self, change: PhaseChange, overrides: frozenset[Condition]) -> PhaseChange | Verdict:
         """Change the phase, or leave everything as it is."""
         ...
 
@@ -136,15 +136,14 @@ def change_phase(
     changes: list[PhaseChange] = []
     moves = _moves(actions, state, order)
     _refuse_contradictions(moves, order)
-    if Condition.LEFT_BEHIND in order.overrides:
-        step("have PostgreSQL go on from the phase in force")
-        actions.take_along(state)
+    if order.drop_tables and state.phase is Phase.ORIGINAL:
+        _refuse_dropping_unseen(actions.evidence(state))
     for move in moves:
         outcome = _move(actions, move, state, order, now, step)
         if isinstance(outcome, Verdict):
             return ChangeReport(began, state, tuple(changes), outcome)
         changes.append(outcome)
-        state = State(outcome.after, outcome.epoch)
+        state = outcome.ends
     if order.drop_tables:
         step("drop the tables")
         actions.drop_tables()
@@ -166,6 +165,12 @@ def _refuse_contradictions(moves: list[Move], order: Order) -> None:
         raise SettingsError(
             f"{order.to} needs the tables", code="tables_needed", hint="They can go in phase original only."
         )
+    if order.drop_tables and Condition.POSTGRES_AWAY in order.overrides:
+        raise SettingsError(
+            "without PostgreSQL its tables cannot be dropped",
+            code="tables_unreached",
+            hint="Go back first, and drop them when it is there again.",
+        )
     if order.overrides and not (order.because or "").strip():
         raise SettingsError(
             "what is overridden needs a reason, which is kept with it",
@@ -182,6 +187,16 @@ def _refuse_contradictions(moves: list[Move], order: Order) -> None:
         )
 
 
+def _refuse_dropping_unseen(evidence: Evidence) -> None:
+    """What was left behind may hold what the CSV has not got."""
+    if isinstance(evidence.postgres, Unreached):
+        raise ProtectedError(
+            f"the tables are not dropped: {evidence.postgres.why}",
+            code=evidence.postgres.condition.value,
+            hint="Look at what they hold; then drop them with psql, or advance with --override left_behind.",
+        )
+
+
 def _move(
     actions: Actions,
     move: Move,
@@ -193,12 +208,16 @@ def _move(
     outcome = judge(move, actions.evidence(state), order.overrides)
     if not outcome.is_within_reach:
         return outcome.without(REMEDIES)
-    before: str | None = None
-    for attempt in range(TRIES):
-        outcome = _gather(actions, outcome, state, order, step, Remedy.SYNC, Remedy.SETTLE)
-        if not attempt:
-            before = _published_before(actions, move, order, step)
-        outcome = _gather(actions, outcome, state, order, step, Remedy.COMPARE)
+    passed: tuple[Condition, ...] = ()
+    if outcome.lets_pass(Condition.LEFT_BEHIND):
+        step("have PostgreSQL go on from the phase in force")
+        actions.take_along(state)
+        passed = (Condition.LEFT_BEHIND,)
+        outcome = judge(move, actions.evidence(state), order.overrides)
+    outcome = _gather(actions, outcome, state, order, step, Remedy.SYNC, Remedy.SETTLE)
+    before = _published_before(actions, move, order, step)
+    for _ in range(TRIES):
+        outcome = _gather(actions, outcome, state, order, step, *Remedy)
         if not outcome.without(AT_THE_FENCE).is_open:
             break
         change = PhaseChange(
@@ -210,14 +229,14 @@ def _move(
             wanted=order.wanted,
             by_hand=order.by_hand,
             run_id=order.run_id,
-            overridden=tuple(order.overrides & {Condition.LEFT_BEHIND}),
+            overridden=passed,
             because=order.because,
             version_before=before,
         )
         step(f"switch to {move.after}: stop writers, drain, look again, change the phase")
         found = actions.switch(change, order.overrides)
-        if isinstance(found, Switched):
-            return _closed(actions, order, found.change, step)
+        if isinstance(found, PhaseChange):
+            return _closed(actions, order, found, step)
         outcome = found
         # A whole comparison tells more of who differs than the look at those who have changed.
         if not outcome.without(AT_THE_FENCE | {Condition.DIFFERENCES}).is_open:
@@ -257,7 +276,9 @@ def _published(actions: Actions, order: Order, step: Callable[[str], None]) -> s
     step("publish a version")
     try:
         return actions.publish()
-    except ProtectedError:
+    except ProtectedError as error:
+        if error.code != "sides_differ":
+            raise
         return None
 
 

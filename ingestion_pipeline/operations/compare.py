@@ -102,10 +102,7 @@ def compare(
 
 def _rendered(csv: Csv, snapshot: Snapshot, *, way_back: bool) -> tuple[str, int, str | None]:
     """The digest and rows of what PostgreSQL renders, and why the CSV's disk would not take it."""
-    if not way_back:
-        return *snapshot.rendered_digest(), None
-    rehearsal = rehearse(csv, snapshot)
-    return rehearsal.sha256, rehearsal.rows, rehearsal.failed
+    return rehearse(csv, snapshot) if way_back else (*snapshot.rendered_digest(), None)
 
 
 def _bring_postgres_level(held: HeldCsv, tables: Tables, brakes: Brakes) -> int:

@@ -39,6 +39,9 @@ def evidence(csv: Csv, tables: Callable[[], Tables], state: State) -> Evidence:
             facts = replace(facts, is_ours=True)
         return Evidence(facts, postgres)
     except UnavailableError as error:
+        if error.code in ("postgres_busy", "pool_exhausted"):
+            # It is there, and must not be left behind.
+            raise
         behind = error.code in ("schema_behind", "schema_ahead")
         condition = Condition.SCHEMA_BEHIND if behind else Condition.POSTGRES_AWAY
         return Evidence(facts, Unreached(condition, error.message))

@@ -7,11 +7,18 @@ from typing import assert_never
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.cells import read
 from ingestion_pipeline.domain.columns import BY_NAME
-from ingestion_pipeline.domain.errors import InputRefusedError, Place, ProtectedError, SettingsError
-from ingestion_pipeline.domain.phase import Side
+from ingestion_pipeline.domain.errors import (
+    InputRefusedError,
+    Place,
+    ProtectedError,
+    SettingsError,
+    stale_epoch,
+)
+from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.ports import Blocks, Csv, HeldCsv, Tables
 from ingestion_pipeline.domain.quarantine import Decision, Entry, Scope
 from ingestion_pipeline.domain.record import Examination, Rejection
+from ingestion_pipeline.domain.reports import go_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,7 @@ def decide(
     Raises:
         SettingsError: There is no such entry, it is decided already, or `fix` lacks its text.
         InputRefusedError: The text does not fit its column either.
-        ProtectedError: The file no longer holds what the entry is about, or does not lead.
+        ProtectedError: The file no longer holds what the entry is about, or does not lead PostgreSQL.
     """
     entry, raw = _undecided(tables, number)
     if entry.scope is Scope.CONFLICT:
@@ -63,12 +70,17 @@ def decide(
         tables.decide(number, decision, by)
         return Decided(entry, decision, file_changed=False)
     changes = _changes(entry, raw, decision, text)
-    if decision is not Decision.ACCEPT:
-        _check_leads(tables)
-        with csv.held() as held:
-            _rewrite(csv, held, entry, raw, changes, brakes)
-    tables.decide(number, decision, by)
-    return Decided(entry, decision, file_changed=decision is not Decision.ACCEPT)
+    if decision is Decision.ACCEPT:
+        tables.decide(number, decision, by)
+        return Decided(entry, decision, file_changed=False)
+    with csv.held() as held:
+        _check_leads(held, tables)
+        _rewrite(csv, held, entry, raw, changes, brakes)
+        # Adopted last: interrupted, it is an edit that nobody has merged, and no gate ahead opens.
+        tables.decide(number, decision, by)
+        if held.is_used():
+            held.adopt()
+    return Decided(entry, decision, file_changed=True)
 
 
 def _settle_conflict(
@@ -106,8 +118,6 @@ def _rewrite(
     if entry.scope is Scope.ROW and changes is not None:
         _check_loads(csv, entry, row, row.cells | changes)
     csv.rewrite_rows(row.sha256, row.positions, None if changes is None else row.cells | changes)
-    if held.is_used():
-        held.adopt()
 
 
 def _undecided(tables: Tables, number: int) -> tuple[Entry, dict[str, str]]:
@@ -174,12 +184,22 @@ def _check_loads(csv: Csv, entry: Entry, row: "_Row", cells: Mapping[str, str]) 
             )
 
 
-def _check_leads(tables: Tables) -> None:
-    state = tables.state()
+def _check_leads(held: HeldCsv, tables: Tables) -> None:
+    """Refuse unless the CSV leads and PostgreSQL follows, as ledger and PostgreSQL agree."""
+    known, found = held.state(), tables.state()
+    state = None if found is None else go_by(known, found)
     if state is None or state.phase.authority is not Side.CSV:
         raise ProtectedError(
             "drop and fix change the CSV, and the CSV does not lead", code="not_the_authority"
         )
+    if state.phase is Phase.ORIGINAL:
+        raise ProtectedError(
+            "in phase original PostgreSQL has no part yet, and neither has its quarantine",
+            code="no_follower",
+            hint="Edit the CSV, or decide once dual_write is in force.",
+        )
+    if known not in (None, state):
+        raise stale_epoch(state.epoch)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,10 @@ from ingestion_pipeline.domain.transition import (
     PostgresFacts,
     Remedy,
     Since,
-    Unreached,
     Verdict,
     judge,
 )
 from ingestion_pipeline.operations.change_phase import Actions
-from ingestion_pipeline.operations.switch import Switched
 
 _CLEAN = Proof(0, "", "", "", 0, 0, 0, 0, bytes_equal=True, way_back_rehearsed=True, run_id=None)
 
@@ -57,13 +55,13 @@ class Recording:
         """Nothing is published."""
         return None
 
-    def switch(self, change: PhaseChange, overrides: frozenset[Condition]) -> Switched | Verdict:
+    def switch(self, change: PhaseChange, overrides: frozenset[Condition]) -> PhaseChange | Verdict:
         """Go on as if the phase were changed, which voids the proof."""
-        verdict = judge(change.move, self.evidence(State(change.before, change.epoch - 1)), overrides)
+        verdict = judge(change.move, self.evidence(change.began), overrides)
         if not verdict.is_open:
             return verdict
         self._found(since=Since(voided=f"the last comparison was made in epoch {change.epoch - 1}"))
-        return Switched(change, verdict)
+        return change
 
     def prove(self) -> bool:
         """Go on as if both sides were equal."""
@@ -72,9 +70,7 @@ class Recording:
 
     def take_along(self, state: State) -> None:
         """Go on as if PostgreSQL held an older file."""
-        if self._evidence is None or isinstance(self._evidence.postgres, Unreached):
-            csv = self.evidence(state).csv
-            self._evidence = Evidence(csv, PostgresFacts(synced=False))
+        self._evidence = Evidence(self.evidence(state).csv, PostgresFacts(synced=False))
 
     def drop_tables(self) -> None:
         """Nothing is dropped."""

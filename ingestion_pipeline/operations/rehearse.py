@@ -1,32 +1,20 @@
 """rehearse: render the CSV on its own disk, as rolling back would, and keep nothing of it."""
 
 import hashlib
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 from ingestion_pipeline.domain.errors import UnavailableError
 from ingestion_pipeline.domain.ports import Csv, Scratch, Snapshot
 
 
-@dataclass(frozen=True, slots=True)
-class Rehearsal:
-    """What came of it.
-
-    Attributes:
-        sha256: Hex digest of what PostgreSQL rendered.
-        rows: Its rows.
-        failed: Why the disk did not take it; None when it did.
-    """
-
-    sha256: str
-    rows: int
-    failed: str | None
-
-
-def rehearse(csv: Csv, snapshot: Snapshot) -> Rehearsal:
+def rehearse(csv: Csv, snapshot: Snapshot) -> tuple[str, int, str | None]:
     """Render the CSV that PostgreSQL holds into a scratch file on the CSV's disk, and read it back.
 
     Where the disk refuses, what PostgreSQL renders is still known by its digest.
+
+    Returns:
+        The digest and rows of what PostgreSQL rendered, and why the disk did not take it; None when it did.
     """
     with ExitStack() as stack:
         sink = _Sink()
@@ -36,7 +24,7 @@ def rehearse(csv: Csv, snapshot: Snapshot) -> Rehearsal:
             sink.failed = error.message
         rows, _ = snapshot.render(sink)
         sink.settle()
-        return Rehearsal(sink.sha256, rows, sink.failed)
+        return sink.sha256, rows, sink.failed
 
 
 class _Sink:
@@ -53,21 +41,20 @@ class _Sink:
 
     def write(self, data: bytes, /) -> None:
         self._digest.update(data)
-        if self.failed is None and self.scratch is not None:
-            try:
-                self.scratch.write(data)
-            except OSError as error:
-                self.failed = _why(error)
+        self._try(lambda scratch: scratch.write(data))
 
     def settle(self) -> None:
+        self._try(lambda scratch: scratch.settle())
+
+    def _try(self, use: Callable[[Scratch], object]) -> None:
         if self.failed is None and self.scratch is not None:
             try:
-                self.scratch.settle()
-            except OSError as error:
+                use(self.scratch)
+            except (OSError, UnavailableError) as error:
                 self.failed = _why(error)
-            except UnavailableError as error:
-                self.failed = error.message
 
 
-def _why(error: OSError) -> str:
+def _why(error: OSError | UnavailableError) -> str:
+    if isinstance(error, UnavailableError):
+        return error.message
     return f"the CSV's disk does not take it: {error.strerror}"

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import assert_never
 
 from ingestion_pipeline.domain.brake import Brakes
@@ -32,21 +32,11 @@ from ingestion_pipeline.operations.settle import (
     level,
 )
 
+_BEGINS_TO_FOLLOW = Move(Phase.DATABASE_NATIVE, Phase.DATABASE_PRIMARY)
+"""The CSV, rendered on the way, is kept equal from then on."""
+
 RECHECKED = 5_000
 """People compared once more at most while nobody can write."""
-
-
-@dataclass(frozen=True, slots=True)
-class Switched:
-    """A change of phase that was made.
-
-    Attributes:
-        change: Its receipt, as far as it is known.
-        verdict: What the gate said.
-    """
-
-    change: PhaseChange
-    verdict: Verdict
 
 
 def switch(
@@ -58,7 +48,7 @@ def switch(
     brakes: Brakes | None,
     aside: str,
     synced_up_to: int | None = None,
-) -> Switched | Verdict:
+) -> PhaseChange | Verdict:
     """Stop all writers, drain what is pending, look again at what changed since the proof, change the phase.
 
     The commit in PostgreSQL is the point of no return. Before it, a failure leaves everything as it was;
@@ -74,13 +64,13 @@ def switch(
         synced_up_to: From original, the last record of the journal that was in the file synced.
 
     Returns:
-        The verdict where the gate stayed shut, with nothing changed.
+        The receipt, as far as it is known; the verdict where the gate stayed shut, with nothing changed.
 
     Raises:
         UnavailableError: A side is away; `outcome_unknown` where PostgreSQL went away at that very moment.
         ProtectedError: Another phase is in force.
     """
-    began, ends = State(change.before, change.epoch - 1), State(change.after, change.epoch)
+    began, ends = change.began, change.ends
     with csv.held() as held:
         stopped = time.monotonic()
         if held.state() != began:
@@ -94,14 +84,17 @@ def switch(
             with tables.fenced(began) as fence:
                 if began.phase.authority is Side.POSTGRES:
                     stopped = time.monotonic()
-                drained += _drain_to_csv(held, fence, change.move, proof, aside)
-                facts = _look(csv, held, fence, change.move, proof, synced=synced)
-                verdict = judge(change.move, facts, overrides)
+                drained += _drain_to_csv(held, fence, change.move, aside)
+                ours, theirs = _look(csv, held, fence, change, proof, synced=synced)
+                verdict = judge(change.move, Evidence(ours, theirs), overrides)
                 if not verdict.is_open:
                     return verdict
+                if change.move == _BEGINS_TO_FOLLOW:
+                    # What was written since the CSV was rendered.
+                    fence.note_pending(theirs.since.changed)
                 if change.after is not Phase.ORIGINAL:
                     held.close(ends.epoch, least=fence.last_revision() + 1)
-                receipt = _receipt(change, verdict, held, facts, drained)
+                receipt = _receipt(change, verdict, held, ours, theirs, drained)
                 held.mark(began, receipt)
                 _change(fence, tables, held, began, ends, change.by)
                 made = receipt
@@ -113,12 +106,10 @@ def switch(
         if change.after is Phase.ORIGINAL:
             # Not before: had the change failed, PostgreSQL would still have to get what was open.
             held.close(ends.epoch)
-        pause = round(time.monotonic() - stopped, 4)
-        held.note_later(ends.epoch, pause=pause)
-        return Switched(replace(made, pause=pause), verdict)
+        return replace(made, pause=round(time.monotonic() - stopped, 4))
 
 
-def leave_behind(csv: Csv, change: PhaseChange, verdict: Verdict) -> Switched:
+def leave_behind(csv: Csv, change: PhaseChange) -> PhaseChange:
     """Go on with the CSV alone, without PostgreSQL being told; only because somebody has decided so.
 
     What only PostgreSQL has is not in the CSV.
@@ -128,27 +119,28 @@ def leave_behind(csv: Csv, change: PhaseChange, verdict: Verdict) -> Switched:
         UnavailableError: The disk refuses.
     """
     with csv.held() as held:
-        began = State(change.before, change.epoch - 1)
-        if held.state() != began:
-            raise stale_epoch(began.epoch)
-        overridden = tuple(one.condition.value for one in verdict.overridden)
-        made = replace(change, overridden=overridden)
-        held.mark(began, made)
-        held.keep(State(change.after, change.epoch))
+        interrupted = held.changing()
+        if interrupted is not None and interrupted.ends == change.began:
+            held.keep(change.began)
+        known = held.state()
+        if known is None or (known.phase, known.epoch) != (change.before, change.began.epoch):
+            raise stale_epoch(change.began.epoch)
+        held.mark(change.began, change)
+        held.keep(change.ends)
         held.close(change.epoch)
-        return Switched(made, verdict)
+        return change
 
 
 def _look(
-    csv: Csv, held: HeldCsv, fence: Fence, move: Move, proof: Proof | None, *, synced: bool
-) -> Evidence:
+    csv: Csv, held: HeldCsv, fence: Fence, change: PhaseChange, proof: Proof | None, *, synced: bool
+) -> tuple[CsvFacts, PostgresFacts]:
     """The evidence of this moment, in which nobody writes."""
-    is_ours, waiting = held.is_ours(), held.waiting()
+    move, is_ours, waiting = change.move, held.is_ours(), held.waiting()
     pending = waiting.rows if move.before.authority is Side.CSV else fence.pending().rows
     since = Since()
     if proof is not None and Condition.STALE_PROOF in required(move):
-        since = _since(held, fence, move, proof, is_ours=is_ours)
-    return Evidence(
+        since = _since(held, fence, move, change.began.epoch, proof, is_ours=is_ours)
+    return (
         CsvFacts(csv.exists(), is_ours),
         PostgresFacts(
             synced=synced,
@@ -161,9 +153,9 @@ def _look(
     )
 
 
-def _since(held: HeldCsv, fence: Fence, move: Move, proof: Proof, *, is_ours: bool) -> Since:
+def _since(held: HeldCsv, fence: Fence, move: Move, epoch: int, proof: Proof, *, is_ours: bool) -> Since:
     """Compare once more who has changed on either side since the proof; the others are as they were."""
-    why = next(_voided(fence, proof, is_ours=is_ours), None)
+    why = next(_voided(epoch, proof, is_ours=is_ours), None)
     if why is not None or proof.sequence is None or proof.snapshot is None:
         return Since(why or "the last comparison is of an older release")
     records = held.since(proof.sequence)
@@ -171,7 +163,7 @@ def _since(held: HeldCsv, fence: Fence, move: Move, proof: Proof, *, is_ours: bo
     if records is None or changed is None or any(record.kind is Kind.MERGED for record in records):
         return Since("more has changed since the last comparison than some rows")
     row_ids, lines = changed | {record.row_id for record in records}, held.file[2]
-    if move.before is Phase.DATABASE_NATIVE:
+    if move == _BEGINS_TO_FOLLOW:
         # They are pending; of the others nobody may be gone.
         row_ids, lines = row_ids - changed, lines + len(changed - held.placed(changed).keys())
     if len(row_ids) > RECHECKED or fence.lines() != lines:
@@ -180,11 +172,10 @@ def _since(held: HeldCsv, fence: Fence, move: Move, proof: Proof, *, is_ours: bo
         return Since("rows of people who have not changed are gone since the last comparison")
     ours, theirs = held.placed(row_ids), fence.placed(row_ids, held.columns)
     differing = sum(ours.get(row_id) != theirs.get(row_id) for row_id in row_ids)
-    return Since(rechecked=len(row_ids), differing=differing)
+    return Since(rechecked=len(row_ids), differing=differing, changed=frozenset(changed))
 
 
-def _voided(fence: Fence, proof: Proof, *, is_ours: bool) -> Iterator[str]:
-    epoch = fence.state().epoch
+def _voided(epoch: int, proof: Proof, *, is_ours: bool) -> Iterator[str]:
     if proof.epoch != epoch:
         yield f"the last comparison was made in epoch {proof.epoch}, now is {epoch}"
     if proof.contract_version != contract_version():
@@ -232,19 +223,14 @@ def _catch_up(
     return len(rows)
 
 
-def _drain_to_csv(held: HeldCsv, fence: Fence, move: Move, proof: Proof | None, aside: str) -> int:
+def _drain_to_csv(held: HeldCsv, fence: Fence, move: Move, aside: str) -> int:
     """Bring the CSV what only PostgreSQL has; somebody's edit is in the way of going on, not back."""
-    if move.before.authority is Side.CSV:
+    if move.before.authority is Side.CSV or (move == _BEGINS_TO_FOLLOW and held.is_ours()):
         return 0
     if not held.is_ours():
         if not move.is_forward:
             held.render(fence.render, foreign=aside)
             fence.clear_pending()
-        return 0
-    if move.before is Phase.DATABASE_NATIVE:
-        # The CSV only begins to follow: what was written since it was rendered is pending from now on.
-        seen = None if proof is None else proof.snapshot
-        fence.note_pending((seen and fence.changed_since(seen, RECHECKED)) or ())
         return 0
     settled = len(level(held, fence))
     fence.clear_pending()
@@ -270,16 +256,20 @@ def _change(fence: Fence, tables: Tables, held: HeldCsv, began: State, ends: Sta
 
 
 def _receipt(
-    change: PhaseChange, verdict: Verdict, held: HeldCsv, facts: Evidence, drained: int
+    change: PhaseChange,
+    verdict: Verdict,
+    held: HeldCsv,
+    ours: CsvFacts,
+    theirs: PostgresFacts,
+    drained: int,
 ) -> PhaseChange:
     """The receipt, with what the gate went by."""
-    known = facts.postgres if isinstance(facts.postgres, PostgresFacts) else PostgresFacts()
-    compared_at = None if known.proof is None else known.proof.stamped_at
+    compared_at = None if theirs.proof is None else theirs.proof.stamped_at
     return replace(
         change,
         overridden=(*change.overridden, *(one.condition.value for one in verdict.overridden)),
-        csv_sha256=held.file[0] if facts.csv.is_ours else None,
+        csv_sha256=held.file[0] if ours.is_ours else None,
         compared_at=None if compared_at is None else compared_at.isoformat(),
         drained=drained,
-        rechecked=known.since.rechecked,
+        rechecked=theirs.since.rechecked,
     )

@@ -9,7 +9,7 @@ from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.errors import ProtectedError
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.ports import Csv, HeldCsv, Progress, Step, Tables
-from ingestion_pipeline.domain.reports import State, SyncReport
+from ingestion_pipeline.domain.reports import State, SyncReport, go_by
 
 
 def sync(
@@ -41,7 +41,7 @@ def sync(
     """
     began = time.monotonic()
     known = held.state()
-    state = _in_force(known, tables.begin(wanted, known=known, dry_run=dry_run))
+    state = go_by(known, tables.begin(wanted, known=known, dry_run=dry_run))
     match state.phase:
         case Phase.DUAL_WRITE:
             if not dry_run:
@@ -73,19 +73,6 @@ def sync(
         case _:
             assert_never(state.phase)
     return replace(report, seconds=round(time.monotonic() - began, 3))
-
-
-def _in_force(known: State | None, found: State) -> State:
-    """The phase in force; PostgreSQL that was left behind must not bring back the one it was left in."""
-    if known is None or found.epoch >= known.epoch:
-        return found
-    if known.phase is Phase.ORIGINAL:
-        return known
-    raise ProtectedError(
-        f"the ledger beside the CSV is in epoch {known.epoch}, PostgreSQL in {found.epoch}",
-        code="epochs_contradict",
-        hint="Is this the right database, or an old copy of it? Name the right one.",
-    )
 
 
 def first_sync(csv: Csv, tables: Tables, state: State, *, brakes: Brakes | None, step: Step) -> int:

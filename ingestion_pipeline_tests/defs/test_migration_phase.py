@@ -13,7 +13,7 @@ from dagster import (
 )
 
 from ingestion_pipeline.app import Pipeline, open_pipeline
-from ingestion_pipeline.app.phases import How
+from ingestion_pipeline.app.changing import How
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline_tests.conftest import Site
 from ingestion_pipeline_tests.defs.conftest import Dagster, away, checks, failure, materialized, metadata
@@ -121,9 +121,9 @@ def test_a_look_changes_nothing_and_says_what_is_missing(dagster: Dagster, site:
     assert sentence == ("database_native is wanted; dual_write stays in force until job change_phase has run")
     shown = metadata(dagster, "migration_phase")
     onward, back = table(shown["moves"])
-    assert (onward["move"], onward["gate"]) == ("dual_write -> database_primary", "open after compare")
+    assert (onward["move"], onward["gate"]) == ("dual_write -> database_primary", "within reach")
     assert onward["why_not"] == "the way back has not been rehearsed"
-    assert onward["what_next"] == "change_phase will compare first"
+    assert onward["what_next"] == "the change of phase will compare first"
     assert (back["move"], back["gate"], back["why_not"]) == ("dual_write -> original", "open", None)
     assert (shown["compared_rows"], shown["differences"], shown["pending"], shown["undecided"]) == (
         510,

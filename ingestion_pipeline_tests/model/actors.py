@@ -16,7 +16,7 @@ from ingestion_pipeline.domain.reports import State
 from ingestion_pipeline.domain.transition import Condition, required
 from ingestion_pipeline.operations.compare import compare
 from ingestion_pipeline.operations.settle import SettleReport, settle
-from ingestion_pipeline.operations.switch import Switched, switch
+from ingestion_pipeline.operations.switch import switch
 from ingestion_pipeline.operations.sync import first_sync
 from ingestion_pipeline.operations.write import write
 from ingestion_pipeline_tests.model.disk import ModelCsv
@@ -142,7 +142,7 @@ class Changes:
                 aside="aside",
                 synced_up_to=synced_up_to,
             )
-            if isinstance(done, Switched):
+            if isinstance(done, PhaseChange):
                 return "changed"
         return "shut"
 

@@ -98,6 +98,22 @@ class ModelCsv:
             yield ModelHeld(self._process)
 
     @contextmanager
+    def held_unless_told(self) -> Iterator["ModelHeld | None"]:
+        def free_or_told(world: World) -> bool:
+            return world.mark is None or self._is_free(world)
+
+        def lock_unless_told(world: World) -> bool:
+            if world.mark is not None:
+                self._lock(world)
+            return world.mark is None
+
+        if self._process.step("locks the CSV, unless the ledger says", lock_unless_told, free_or_told):
+            yield None
+            return
+        with self._holding():
+            yield ModelHeld(self._process)
+
+    @contextmanager
     def _holding(self) -> Iterator[None]:
         self._holds = True
         try:
@@ -209,9 +225,6 @@ class ModelHeld:
 
     def changing(self) -> PhaseChange | None:
         return self._look(lambda world: world.mark)
-
-    def note_later(self, _epoch: int, **_found: object) -> None:
-        """How long it took is of no interest here."""
 
     def refresh(self, _brakes: Brakes | None) -> Merged | None:
         if not self._look(_is_current):

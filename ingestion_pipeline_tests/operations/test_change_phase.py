@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from ingestion_pipeline.app import Pipeline, changing, open_pipeline
-from ingestion_pipeline.app.changing import Changing
-from ingestion_pipeline.app.phases import How
+from ingestion_pipeline.app.changing import Changing, How
 from ingestion_pipeline.domain.errors import PipelineError, ProtectedError, SettingsError, UnavailableError
-from ingestion_pipeline.domain.phase import Phase, Side
+from ingestion_pipeline.domain.phase import Move, Phase, Side
+from ingestion_pipeline.domain.phase_change import PhaseChange
+from ingestion_pipeline.domain.quarantine import Decision
 from ingestion_pipeline.domain.reports import State
 from ingestion_pipeline.domain.transition import Condition
 from ingestion_pipeline.operations import switch as switching
@@ -25,9 +26,11 @@ from ingestion_pipeline.operations.sync import first_sync
 from ingestion_pipeline.stores.atomic import Draft
 from ingestion_pipeline.stores.disk.csv_store import CsvStore
 from ingestion_pipeline.stores.postgres import schema
+from ingestion_pipeline.stores.postgres.fence import PostgresFence
 from ingestion_pipeline.stores.postgres.tables import PostgresTables
 from ingestion_pipeline_tests.conftest import Server, Site
 from ingestion_pipeline_tests.files import assert_agree, content, people, person, rendered, spelled
+from ingestion_pipeline_tests.phases import lead
 from ingestion_pipeline_tests.proxy import Proxy
 from ingestion_pipeline_tests.remote import proxy, remote
 from ingestion_pipeline_tests.strays import stray
@@ -43,16 +46,6 @@ PAST_TRIGGERS = "SET session_replication_role = replica; "
 
 def let_pass(*conditions: Condition, **how: Any) -> How:
     return How(overrides=frozenset(conditions), because="it is known", **how)
-
-
-def bring(pipeline: Pipeline, phase: Phase) -> None:
-    """Go there, whatever is undecided."""
-    here = pipeline.in_force().phase
-    to = pipeline.phase.rollback if phase.is_before(here) else pipeline.phase.advance
-    report = to(
-        phase, let_pass(Condition.UNDECIDED) if here.is_before(phase) and phase is not DUAL else How()
-    )
-    assert report.state.phase is phase, report.shut
 
 
 @pytest.fixture
@@ -123,11 +116,11 @@ def test_there_and_back_over_every_phase(site: Site, pipeline: Pipeline) -> None
     before = site.csv.read_bytes()
 
     for phase in (PRIMARY, NATIVE, PRIMARY, DUAL, ORIGINAL, DUAL, PRIMARY, NATIVE):
-        bring(pipeline, phase)
+        lead(pipeline, phase)
         assert_in(site, pipeline, phase)
         assert rendered(pipeline) == site.csv.read_bytes() == before
 
-    bring(pipeline, ORIGINAL)
+    lead(pipeline, ORIGINAL)
     assert pipeline.in_force() == State(ORIGINAL, 12)
     assert [change.after for change in pipeline.phase.history()] == [
         PRIMARY,
@@ -149,7 +142,7 @@ def test_writes_of_every_phase_come_along(site: Site, four: Pipeline) -> None:
     way = (PRIMARY, NATIVE, PRIMARY, DUAL, ORIGINAL, DUAL, PRIMARY)
 
     for number, phase in enumerate(way):
-        bring(four, phase)
+        lead(four, phase)
         receipt = four.write("1", {"link": f"l{number}"})
         four.write(f"n{number}", NEW)
         assert receipt.durable_in is phase.authority
@@ -399,7 +392,7 @@ def test_full_disk_shuts_the_gate_and_room_opens_it(site: Site, small_disk: Path
 def test_writes_the_csv_took_in_shut_the_gate_until_postgres_has_them(
     site: Site, far: Pipeline, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bring(far, PRIMARY)
+    lead(far, PRIMARY)
     proxy.away()
     far.write("1", {"name": "taken in"})
     proxy.back()
@@ -554,12 +547,12 @@ def test_change_past_all_triggers_that_comes_between_is_caught_at_the_fence(
 def test_what_postgres_that_leads_got_between_is_in_the_csv(
     site: Site, four: Pipeline, monkeypatch: pytest.MonkeyPatch, statement: str, move: tuple[Phase, Phase]
 ) -> None:
-    bring(four, move[0])
+    lead(four, move[0])
     if move[0] is NATIVE:
         four.write("4", {"link": "not in the CSV yet"})
 
     with before_the_fence(monkeypatch, lambda: stray(site.database, statement)):
-        bring(four, move[1])
+        lead(four, move[1])
 
     assert site.csv.read_bytes() == rendered(four)
     if move[1] is not NATIVE:
@@ -591,6 +584,94 @@ def test_csv_that_is_gone_between_is_caught_at_the_fence(
     assert standing(site) == (*before[:-1], None)
 
 
+@pytest.fixture
+def accepted(site: Site, pipeline: Pipeline) -> int:
+    """A site in dual_write with one cell in quarantine that may stay as it is."""
+    site.put(spelled([person(2, processed="maybe"), person(1)]))
+    pipeline.sync()
+    pipeline.write("1", {"link": "l"})
+    [entry] = pipeline.quarantine()
+    pipeline.decide(entry.id, Decision.ACCEPT, {})
+    return entry.id
+
+
+def fixed(pipeline: Pipeline, number: int) -> Callable[[], object]:
+    return lambda: pipeline.decide(number, Decision.FIX, {"processed": "yes"})
+
+
+def test_decision_that_comes_between_is_caught_at_the_fence(
+    site: Site, pipeline: Pipeline, accepted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with before_the_fence(monkeypatch, fixed(pipeline, accepted)):
+        report = pipeline.phase.advance(PRIMARY)
+
+    assert Condition.DIFFERENCES in unmet(report)
+    pipeline.sync()
+    assert pipeline.phase.advance(PRIMARY).state.phase is PRIMARY
+    assert (pipeline.read("2") or {})["processed"] == "yes"
+    assert_in(site, pipeline, PRIMARY)
+
+
+def test_decision_that_is_synced_between_has_both_sides_compared_anew(
+    site: Site, pipeline: Pipeline, accepted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with before_the_fence(monkeypatch, lambda: (fixed(pipeline, accepted)(), pipeline.sync())):
+        report = pipeline.phase.advance(PRIMARY)
+
+    assert report.state.phase is PRIMARY
+    assert (pipeline.read("2") or {})["processed"] == "yes"
+    assert_in(site, pipeline, PRIMARY)
+
+
+def test_decision_that_is_interrupted_shuts_the_gate(
+    site: Site, pipeline: Pipeline, accepted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(PostgresTables, "decide", refuse)
+            with pytest.raises(ProtectedError, match="PostgreSQL refuses it"):
+                fixed(pipeline, accepted)()
+
+    with before_the_fence(monkeypatch, interrupted):
+        report = pipeline.phase.advance(PRIMARY)
+
+    assert Condition.CSV_EDITED in unmet(report)
+    pipeline.settle()
+    assert pipeline.phase.advance(PRIMARY).state.phase is PRIMARY
+    assert (pipeline.read("2") or {})["processed"] == "yes"
+    assert_in(site, pipeline, PRIMARY)
+
+
+def test_write_over_a_cell_in_quarantine_that_comes_between_costs_no_comparison(
+    site: Site, pipeline: Pipeline, accepted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with before_the_fence(monkeypatch, write(pipeline, "2", processed="yes")):
+        report = pipeline.phase.advance(PRIMARY)
+
+    assert report.state.phase is PRIMARY
+    assert sum(step.startswith("compare both sides, and") for step in report.steps) == 1
+    [entry] = [one for one in pipeline.quarantine(decided=True) if one.id == accepted]
+    assert entry.decision is Decision.SUPERSEDED
+    assert_in(site, pipeline, PRIMARY)
+
+
+def test_decision_waits_until_the_first_sync_is_over(
+    site: Site, alone: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.put(spelled([person(2, processed="maybe"), person(1)]))
+
+    def decide() -> None:
+        [entry] = alone.quarantine()
+        with pytest.raises(ProtectedError) as refused:
+            fixed(alone, entry.id)()
+        assert refused.value.code == "no_follower"
+
+    with before_the_fence(monkeypatch, decide):
+        alone.phase.advance(DUAL)
+
+    assert_in(site, alone, DUAL)
+
+
 def rewritten_by_others(site: Site) -> None:
     site.put(EDITED)
 
@@ -603,11 +684,11 @@ def taken_away(site: Site) -> None:
 def test_going_back_renders_the_csv_whatever_lies_there(
     site: Site, four: Pipeline, meddle: Callable[[Site], None]
 ) -> None:
-    bring(four, PRIMARY)
+    lead(four, PRIMARY)
     four.write("4", {"name": "acknowledged"})
     meddle(site)
 
-    bring(four, ORIGINAL)
+    lead(four, ORIGINAL)
 
     assert site.csv.read_bytes() == spelled([person(4, name="acknowledged"), *people("321")])
 
@@ -616,7 +697,7 @@ def test_going_back_renders_the_csv_whatever_lies_there(
 def test_going_back_is_not_stopped_by_who_keeps_rewriting_the_csv(
     site: Site, four: Pipeline, monkeypatch: pytest.MonkeyPatch, meddle: Callable[[Site], None]
 ) -> None:
-    bring(four, PRIMARY)
+    lead(four, PRIMARY)
 
     with before_the_fence(monkeypatch, lambda: meddle(site)):
         report = four.phase.rollback()
@@ -630,7 +711,7 @@ def test_a_ledger_from_a_copy_lets_nobody_write_the_csv(site: Site, four: Pipeli
     ledger = site.csv.with_name(f".{site.csv.name}.ingestion") / "ledger.json"
     four.write("3", {"name": "before"})
     kept = ledger.read_bytes()
-    bring(four, PRIMARY)
+    lead(four, PRIMARY)
     ledger.write_bytes(kept)
 
     receipt = four.write("4", {"name": "acknowledged"})
@@ -750,7 +831,7 @@ def test_override_is_kept_with_its_reason(site: Site, pipeline: Pipeline) -> Non
 
 def gone(far: Pipeline, proxy: Proxy, phase: Phase) -> ChangeReport:
     """PostgreSQL is gone in this phase, and the CSV goes on alone."""
-    bring(far, phase)
+    lead(far, phase)
     proxy.away()
     return far.phase.rollback(ORIGINAL, let_pass(Condition.POSTGRES_AWAY))
 
@@ -777,7 +858,7 @@ def test_csv_goes_on_alone_when_postgres_is_gone_and_takes_it_along_when_it_is_b
 
 
 def test_override_of_an_outage_that_is_none_loses_nothing(site: Site, far: Pipeline) -> None:
-    bring(far, PRIMARY)
+    lead(far, PRIMARY)
     stray(site.database, "UPDATE people SET name = 'pending' WHERE row_id = '1'")
 
     report = far.phase.rollback(ORIGINAL, let_pass(Condition.POSTGRES_AWAY))
@@ -788,10 +869,110 @@ def test_override_of_an_outage_that_is_none_loses_nothing(site: Site, far: Pipel
     assert far.tables.state() == report.state
 
 
+def test_nothing_but_an_outage_has_postgres_left_behind(site: Site, far: Pipeline) -> None:
+    lead(far, PRIMARY)
+    far.write("1", {"name": "stale"})
+
+    report = far.phase.rollback(ORIGINAL, let_pass(Condition.POSTGRES_AWAY, Condition.STALE_PROOF))
+
+    assert [change.move for change in report.changes] == [Move(PRIMARY, DUAL), Move(DUAL, ORIGINAL)]
+    assert (far.tables.state(), (far.read("1") or {})["name"]) == (report.state, "stale")
+    assert b"stale" in site.csv.read_bytes()
+
+
+@pytest.mark.parametrize(("before", "after"), [(DUAL, PRIMARY), (PRIMARY, DUAL), (DUAL, ORIGINAL)])
+def test_csv_goes_on_alone_where_only_postgres_which_is_gone_knows_the_phase(
+    far: Pipeline, proxy: Proxy, before: Phase, after: Phase
+) -> None:
+    lead(far, before)
+    mark(far, after)
+    proxy.away()
+
+    report = far.phase.rollback(ORIGINAL, let_pass(Condition.POSTGRES_AWAY))
+
+    assert (report.state.phase, far.csv.state()) == (ORIGINAL, report.state)
+    assert far.phase.history()[-1].overridden == ("postgres_away",)
+    assert far.write("1", {"name": "alone"}).durable_in is Side.CSV
+
+
+def mark(pipeline: Pipeline, after: Phase) -> PhaseChange:
+    """Begin to change the phase, and go no further."""
+    state = pipeline.in_force()
+    change = PhaseChange(state.epoch + 1, state.phase, after, at="", by="", wanted=after, by_hand=True)
+    with pipeline.csv.held() as held:
+        held.mark(state, change)
+    return change
+
+
+def test_another_database_does_not_say_which_phase_it_is(four: Pipeline) -> None:
+    change = mark(four, PRIMARY)
+    schema.downgrade(four.pool)
+
+    for ask in (four.in_force, lambda: four.write("1", {"name": "new"}), four.begin):
+        with pytest.raises(ProtectedError) as refused:
+            ask()
+        assert refused.value.code == "epochs_contradict"
+    assert four.phase.changing() == change
+
+
+@pytest.mark.parametrize("phase", [PRIMARY, NATIVE])
+def test_csv_goes_on_alone_when_the_database_that_led_is_empty(four: Pipeline, phase: Phase) -> None:
+    lead(four, phase)
+    four.settle()
+    schema.downgrade(four.pool)
+
+    with pytest.raises(ProtectedError):
+        four.phase.rollback(ORIGINAL)
+    report = four.phase.rollback(ORIGINAL, let_pass(Condition.POSTGRES_AWAY))
+
+    assert (report.state.phase, report.changes[0].overridden) == (ORIGINAL, ("postgres_away",))
+    assert four.write("1", {"name": "alone"}).durable_in is Side.CSV
+
+
+def test_postgres_that_is_busy_is_not_left_behind(
+    site: Site, four: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lead(four, PRIMARY)
+    before = standing(site)
+
+    def busy(_tables: PostgresTables) -> None:
+        raise UnavailableError("somebody keeps the tables locked", code="postgres_busy")
+
+    monkeypatch.setattr(PostgresTables, "last_proof", busy)
+    with pytest.raises(UnavailableError) as refused:
+        four.phase.rollback(ORIGINAL, let_pass(Condition.POSTGRES_AWAY))
+
+    assert (refused.value.code, standing(site)) == ("postgres_busy", before)
+
+
+def test_gate_that_shuts_at_the_fence_leaves_nobody_pending(
+    site: Site, four: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lead(four, NATIVE)
+    four.write("1", {"name": "new"})
+    monkeypatch.setattr(PostgresFence, "has_lost_rows", lambda *_: True)
+
+    assert unmet(four.phase.rollback(PRIMARY)) == [Condition.STALE_PROOF]
+
+    assert site.execute("SELECT count(*) FROM ingestion.pending") == [(0,)]
+
+
+def test_who_was_written_after_the_rendering_is_pending_in_the_csv_that_begins_to_follow(
+    site: Site, four: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lead(four, NATIVE)
+
+    with before_the_fence(monkeypatch, lambda: four.write("1", {"name": "late"})):
+        report = four.phase.rollback(PRIMARY)
+
+    assert report.changes[0].equal_after
+    assert b"late" in site.csv.read_bytes()
+
+
 @pytest.fixture(params=[DUAL, PRIMARY, NATIVE])
 def left(site: Site, far: Pipeline, proxy: Proxy, request: pytest.FixtureRequest) -> Pipeline:
     """PostgreSQL was left behind in some phase with a row that the CSV never got, and is back."""
-    bring(far, request.param)
+    lead(far, request.param)
     site.execute("UPDATE people SET name = 'theirs' WHERE row_id = '1'")
     gone(far, proxy, request.param)
     far.write("1", {"name": "ours"})
@@ -819,6 +1000,41 @@ def test_version_is_of_the_csv_that_leads_though_postgres_was_left_behind(left: 
 
     assert report.manifest.content.sha256 == left.csv.sha256()
     assert report.manifest.content.phase is ORIGINAL
+
+
+def test_what_was_left_behind_is_overwritten_by_name_and_noted_once(left: Pipeline) -> None:
+    before = left.tables.state()
+    assert unmet(left.phase.advance(DUAL)) == [Condition.LEFT_BEHIND]
+    assert left.tables.state() == before
+
+    report = left.phase.advance(PRIMARY, let_pass(Condition.LEFT_BEHIND))
+
+    assert [change.overridden for change in report.changes] == [("left_behind",), ()]
+
+
+def test_tables_of_what_was_left_behind_are_not_dropped(left: Pipeline) -> None:
+    with pytest.raises(ProtectedError) as refused:
+        left.phase.rollback(ORIGINAL, How(drop_tables=True))
+
+    assert refused.value.code == "left_behind"
+    assert schema.current(left.pool) is not None
+
+
+def test_nothing_is_noted_where_nothing_was_left_behind(four: Pipeline) -> None:
+    lead(four, ORIGINAL)
+
+    report = four.phase.advance(DUAL, let_pass(Condition.LEFT_BEHIND))
+
+    assert report.changes[0].overridden == ()
+
+
+def test_tables_cannot_be_dropped_without_postgres(site: Site, four: Pipeline) -> None:
+    before = standing(site)
+
+    with pytest.raises(SettingsError):
+        four.phase.rollback(ORIGINAL, let_pass(Condition.POSTGRES_AWAY, drop_tables=True))
+
+    assert standing(site) == before
 
 
 def test_status_goes_by_the_csv_that_leads_though_postgres_was_left_behind(left: Pipeline) -> None:
@@ -902,7 +1118,7 @@ def aside(site: Site) -> list[bytes]:
 
 
 def test_csv_is_rendered_on_the_way_back_though_it_is_gone(site: Site, four: Pipeline) -> None:
-    bring(four, NATIVE)
+    lead(four, NATIVE)
     four.write("1", {"name": "native"})
     site.csv.unlink()
 
@@ -913,7 +1129,7 @@ def test_csv_is_rendered_on_the_way_back_though_it_is_gone(site: Site, four: Pip
 
 
 def test_foreign_csv_is_kept_aside_on_the_way_back(site: Site, four: Pipeline) -> None:
-    bring(four, NATIVE)
+    lead(four, NATIVE)
     four.write("1", {"name": "native"})
     site.put(EDITED)
 
@@ -925,7 +1141,7 @@ def test_foreign_csv_is_kept_aside_on_the_way_back(site: Site, four: Pipeline) -
 
 
 def test_own_csv_that_is_only_old_is_nobody_s_edit(site: Site, four: Pipeline) -> None:
-    bring(four, NATIVE)
+    lead(four, NATIVE)
     four.write("1", {"name": "native"})
 
     assert four.phase.rollback().state.phase is PRIMARY

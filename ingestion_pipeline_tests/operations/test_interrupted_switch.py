@@ -13,18 +13,17 @@ from unittest.mock import patch
 import pytest
 
 from ingestion_pipeline.app import Pipeline, open_pipeline
-from ingestion_pipeline.app.changing import Changing
-from ingestion_pipeline.app.phases import How
+from ingestion_pipeline.app.changing import Changing, How
 from ingestion_pipeline.app.settler import Settler
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.errors import PipelineError, ProtectedError, UnavailableError
 from ingestion_pipeline.domain.phase import Phase, Side
+from ingestion_pipeline.domain.phase_change import PhaseChange
 from ingestion_pipeline.domain.receipt import checked
 from ingestion_pipeline.domain.reports import State
 from ingestion_pipeline.domain.transition import Condition
 from ingestion_pipeline.operations import settle as settling
 from ingestion_pipeline.operations import write as writing
-from ingestion_pipeline.operations.change_phase import ChangeReport
 from ingestion_pipeline.settings import Settings, load_settings
 from ingestion_pipeline.stores.disk.ledger import Ledger
 from ingestion_pipeline.stores.disk.locked_csv import LockedCsv
@@ -33,6 +32,7 @@ from ingestion_pipeline.stores.postgres.fence import PostgresFence
 from ingestion_pipeline.stores.postgres.tables import PostgresTables
 from ingestion_pipeline_tests.conftest import Site
 from ingestion_pipeline_tests.files import people, rendered, spelled
+from ingestion_pipeline_tests.phases import lead
 from ingestion_pipeline_tests.proxy import Cut, Proxy, eventually
 from ingestion_pipeline_tests.remote import proxy, remote
 from ingestion_pipeline_tests.scenarios.killed_writer import Steps, watched
@@ -102,13 +102,6 @@ def dying(at: int) -> Iterator[None]:
         yield
 
 
-def go(pipeline: Pipeline, phase: Phase) -> ChangeReport:
-    back = phase.is_before(pipeline.in_force().phase)
-    report = pipeline.phase.rollback(phase) if back else pipeline.phase.advance(phase)
-    assert report.state.phase is phase, report.shut
-    return report
-
-
 class Survey:
     """One site that dies again and again, and what was acknowledged on it."""
 
@@ -118,7 +111,7 @@ class Survey:
         self.acknowledged: dict[str, str] = {}
         site.put(FOUR)
         pipeline.sync()
-        go(pipeline, first)
+        lead(pipeline, first)
 
     def write(self, pipeline: Pipeline, row_id: str) -> Side:
         self.number += 1
@@ -148,7 +141,7 @@ class Survey:
             assert begun is None or state.epoch in (begun.epoch - 1, begun.epoch)
             assert_others_are_refused(pipeline, state)
             self.check(pipeline)
-            go(pipeline, to)
+            lead(pipeline, to)
             self.check(pipeline)
             changes = pipeline.phase.history()
             assert [change.epoch for change in changes] == list(range(2, pipeline.in_force().epoch + 1))
@@ -186,11 +179,11 @@ def test_change_that_dies_at_any_step_there_or_back_can_be_run_again(
         for to in {after, before} - unharmed:
             with open_pipeline(site.config) as opened:
                 if opened.in_force().phase is to:
-                    go(opened, before if to is after else after)
+                    lead(opened, before if to is after else after)
                 survey.leave_pending(opened)
                 try:
                     with dying(at):
-                        go(opened, to)
+                        lead(opened, to)
                     unharmed.add(to)
                 except DiedError:
                     died += 1
@@ -212,7 +205,7 @@ def killed(settings: Settings, to: Phase, at: int, after: bool) -> None:  # noqa
         mark(*args)
 
     with watched(steps), patch.object(LockedCsv, "mark", marked), open_pipeline(settings) as pipeline:
-        go(pipeline, to)
+        lead(pipeline, to)
         steps.counting = False
 
 
@@ -285,22 +278,22 @@ def test_lost_answer_to_the_change_is_found_out(
     before: Phase,
     after: Phase,
 ) -> None:
-    go(far, before)
+    lead(far, before)
     epoch = far.in_force().epoch
     cut_at_the_change(proxy, cut)
 
     if made:
-        assert go(far, after).changes[0].pause
+        assert lead(far, after).changes[0].pause
     else:
         with pytest.raises(UnavailableError):
-            go(far, after)
+            lead(far, after)
 
     expected = State(after, epoch + 1) if made else State(before, epoch)
     # It was found out at once: nobody need ask PostgreSQL any more.
     assert (far.csv.state(), far.csv.changing()) == (expected, None)
     assert far.tables.state() == expected
     assert far.write("1", {"link": "l"}).durable_in is expected.phase.authority
-    assert go(far, after).state == State(after, epoch + 1)
+    assert lead(far, after).state == State(after, epoch + 1)
     assert far.phase.history()[-1].epoch == epoch + 1
 
 
@@ -319,7 +312,7 @@ def lose(site: Site, far: Pipeline, proxy: Proxy, cut: Cut, to: Phase) -> Unavai
 
     cut_at_the_change(proxy, cut, lost.set)
     with patch.object(PostgresTables, "begin", away), pytest.raises(UnavailableError) as unknown:
-        go(far, to)
+        lead(far, to)
     assert lost.is_set()
     proxy.decide = lambda _statement: None
     return unknown.value
@@ -330,7 +323,7 @@ def lose(site: Site, far: Pipeline, proxy: Proxy, cut: Cut, to: Phase) -> Unavai
 def test_nobody_writes_until_it_is_known_which_side_leads(
     site: Site, far: Pipeline, proxy: Proxy, cut: Cut, before: Phase, after: Phase
 ) -> None:
-    go(far, before)
+    lead(far, before)
     error = lose(site, far, proxy, cut, after)
 
     assert (error.code, "Nothing is written until PostgreSQL is back" in error.hint) == (
@@ -351,7 +344,7 @@ def test_nobody_writes_until_it_is_known_which_side_leads(
     state = State(after, begun.epoch) if MADE[cut] else State(before, begun.epoch - 1)
     assert far.write("1", {"link": "l"}).durable_in is state.phase.authority
     assert (far.in_force(), far.tables.state(), far.phase.changing()) == (state, state, None)
-    assert go(far, after).state == State(after, begun.epoch)
+    assert lead(far, after).state == State(after, begun.epoch)
     far.settle()
     assert rendered(far) == site.csv.read_bytes()
     assert [change.epoch for change in far.phase.history()] == list(range(2, begun.epoch + 1))
@@ -361,7 +354,7 @@ def test_nobody_writes_until_it_is_known_which_side_leads(
 def test_csv_that_goes_on_alone_does_so_though_that_was_interrupted(
     far: Pipeline, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
-    go(far, PRIMARY)
+    lead(far, PRIMARY)
     proxy.away()
     alone = How(overrides=frozenset({Condition.POSTGRES_AWAY}), because="it is gone")
 
@@ -421,13 +414,13 @@ def test_writer_who_was_stopped_meanwhile_writes_to_the_side_that_leads_now(
 ) -> None:
     site.put(FOUR)
     pipeline.sync()
-    go(pipeline, before)
+    lead(pipeline, before)
     command = [sys.executable, "-c", STOPPED, str(site.config), before.authority]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
         try:
             assert writer.stdout.readline() == "stops\n"
-            go(pipeline, after)
+            lead(pipeline, after)
             writer.send_signal(signal.SIGCONT)
             assert writer.stdout.readline() == f"stale_epoch {after.authority}\n"
             assert writer.wait(20) == 0
@@ -440,16 +433,36 @@ def test_writer_who_was_stopped_meanwhile_writes_to_the_side_that_leads_now(
         assert rendered(pipeline) == site.csv.read_bytes()
 
 
+@pytest.mark.parametrize("state", [State(NATIVE, 4), State(PRIMARY, 3)], ids=["made", "cancelled"])
+def test_who_comes_during_the_switch_waits_for_its_end_and_not_for_the_lock(
+    site: Site, pipeline: Pipeline, state: State
+) -> None:
+    site.put(FOUR)
+    pipeline.sync()
+    lead(pipeline, PRIMARY)
+    began = pipeline.in_force()
+    found: list[State] = []
+    looking = threading.Thread(target=lambda: found.append(pipeline.in_force()))
+    with pipeline.csv.held() as held:
+        held.mark(began, PhaseChange(4, PRIMARY, NATIVE, at="", by="", wanted=NATIVE, by_hand=True))
+        looking.start()
+        looking.join(0.2)
+        assert found == []
+        held.keep(state)
+        looking.join(5)
+        assert found == [state]
+
+
 @MOVES
 def test_no_store_takes_what_was_begun_in_another_epoch(
     site: Site, pipeline: Pipeline, before: Phase, after: Phase
 ) -> None:
     site.put(FOUR)
     pipeline.sync()
-    go(pipeline, before)
+    lead(pipeline, before)
     for there in (after, before):
         old = pipeline.in_force()
-        go(pipeline, there)
+        lead(pipeline, there)
         standing = site.csv.read_bytes(), rendered(pipeline)
         writes = [checked("1", {"link": "stale"})]
         site_of_writes: Any = None

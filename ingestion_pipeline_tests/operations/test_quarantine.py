@@ -1,12 +1,19 @@
 """quarantine: a decision is carried out in the CSV, and both sides agree afterwards."""
 
+from contextlib import AbstractContextManager
+
 import pytest
 
 from ingestion_pipeline.app import Pipeline
 from ingestion_pipeline.domain.errors import InputRefusedError, PipelineError, ProtectedError, SettingsError
+from ingestion_pipeline.domain.phase import Phase
+from ingestion_pipeline.domain.phase_change import PhaseChange
 from ingestion_pipeline.domain.quarantine import Count, Decision, Scope
+from ingestion_pipeline.stores.disk.csv_store import CsvStore
+from ingestion_pipeline.stores.disk.locked_csv import LockedCsv
 from ingestion_pipeline_tests.conftest import Site
 from ingestion_pipeline_tests.files import assert_agree, person, spelled
+from ingestion_pipeline_tests.phases import lead
 
 LOADED = (Scope.ROW, Scope.CELL)
 CANARY = "canary.person@example.org"
@@ -239,6 +246,45 @@ def test_csv_that_does_not_lead_is_not_changed(
     assert refused.value.code == "not_the_authority"
     assert site.csv.read_bytes() == before
     assert not pipeline.decide(numbers[Scope.ROW], Decision.ACCEPT, {}).file_changed
+
+
+def test_decision_that_a_switch_comes_before_changes_nothing(
+    site: Site, pipeline: Pipeline, numbers: dict[Scope, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in numbers.values():
+        pipeline.decide(number, Decision.ACCEPT, {})
+    before = site.csv.read_bytes()
+    held = CsvStore.held
+
+    def switched(csv: CsvStore) -> AbstractContextManager[LockedCsv]:
+        patch.undo()
+        lead(pipeline, Phase.DATABASE_PRIMARY)
+        return held(csv)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CsvStore, "held", switched)
+        with pytest.raises(ProtectedError) as refused:
+            pipeline.decide(numbers[Scope.CELL], Decision.DROP, {})
+
+    assert refused.value.code == "not_the_authority"
+    assert site.csv.read_bytes() == before
+    assert_agree(site, pipeline)
+
+
+def test_csv_is_not_changed_while_nobody_knows_which_side_leads(
+    site: Site, pipeline: Pipeline, numbers: dict[Scope, int]
+) -> None:
+    before, began = site.csv.read_bytes(), pipeline.in_force()
+    primary = Phase.DATABASE_PRIMARY
+    change = PhaseChange(2, began.phase, primary, at="", by="", wanted=primary, by_hand=True)
+    with pipeline.csv.held() as held:
+        held.mark(began, change)
+
+    with pytest.raises(ProtectedError) as refused:
+        pipeline.decide(numbers[Scope.CELL], Decision.DROP, {})
+
+    assert refused.value.code == "stale_epoch"
+    assert site.csv.read_bytes() == before
 
 
 def test_a_line_that_repeats_the_cell_goes_with_it(site: Site, pipeline: Pipeline) -> None:

@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from unittest.mock import patch
 
 from ingestion_pipeline.app import open_pipeline
-from ingestion_pipeline.app.phases import How
+from ingestion_pipeline.app.changing import How
 from ingestion_pipeline.domain.errors import PipelineError
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.transition import Since
@@ -19,6 +19,7 @@ from ingestion_pipeline.settings import Settings
 from ingestion_pipeline.stores.disk.locked_csv import LockedCsv
 from ingestion_pipeline.stores.postgres import fence
 from ingestion_pipeline.stores.postgres.queries import Queries
+from ingestion_pipeline_tests.phases import go
 from ingestion_pipeline_tests.scenarios.killed_writer import Steps, watched
 
 
@@ -57,9 +58,7 @@ def run(settings: Settings, order: Order, told: Connection) -> None:
     how = How(step=_counting_from_the_switch_on(steps))
     try:
         with mutated(order.mutant), watched(steps), open_pipeline(settings) as pipeline:
-            here = pipeline.in_force().phase
-            go = pipeline.phase.advance if here.is_before(order.to) else pipeline.phase.rollback
-            shut = go(order.to, how).shut
+            shut = go(pipeline, order.to, how).shut
     except PipelineError as error:
         told.send(error.code)
     else:

@@ -24,16 +24,13 @@ from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.phase_change import PhaseChange
 from ingestion_pipeline_tests.conftest import SAMPLES
 from ingestion_pipeline_tests.files import rendered
+from ingestion_pipeline_tests.phases import ROUND
 from ingestion_pipeline_tests.scenarios import switcher
 from ingestion_pipeline_tests.scenarios.counting_writer import HALT, STALE, Ack, Task
 from ingestion_pipeline_tests.scenarios.counting_writer import Mutant as Writers
 from ingestion_pipeline_tests.scenarios.crowding import Crowd
 from ingestion_pipeline_tests.scenarios.sites import Site, make_site
 from ingestion_pipeline_tests.scenarios.switcher import Mutant, Order
-
-THERE = (Phase.DUAL_WRITE, Phase.DATABASE_PRIMARY, Phase.DATABASE_NATIVE)
-BACK = (Phase.DATABASE_PRIMARY, Phase.DUAL_WRITE, Phase.ORIGINAL)
-ROUND = (*THERE, *BACK)
 
 PATIENCE = 30.0
 """Seconds after which a switcher hangs."""

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from ingestion_pipeline.domain.phase import Phase, Side
+from ingestion_pipeline_tests.phases import ROUND
 from ingestion_pipeline_tests.scenarios.counting_writer import Mutant as Writers
 from ingestion_pipeline_tests.scenarios.crowding import Tally
 from ingestion_pipeline_tests.scenarios.switcher import Mutant
-from ingestion_pipeline_tests.scenarios.switching import ROUND, Switching, sample
+from ingestion_pipeline_tests.scenarios.switching import Switching, sample
 
 PROCESSES = 4
 LONGEST = 5.0

@@ -18,7 +18,8 @@ from dagster import (
 from pydantic import Field
 
 from ingestion_pipeline.app import Pipeline
-from ingestion_pipeline.app.phases import How, Plan
+from ingestion_pipeline.app.changing import How
+from ingestion_pipeline.app.phases import Plan
 from ingestion_pipeline.defs.phase_in_force import PHASE_IN_FORCE, moment, phase_in_force
 from ingestion_pipeline.defs.resources import PipelineResource
 from ingestion_pipeline.defs.standing import Standing
@@ -147,19 +148,11 @@ def _moves(plan: Plan | None) -> Metadata:
 
 def _reasons(verdict: Verdict) -> Iterator[TableRecord]:
     """A line a reason against a move, or the one that says there is none."""
-    said = {"move": str(verdict.move), "gate": _gate(verdict)}
+    said = {"move": str(verdict.move), "gate": verdict.gate}
     if verdict.is_open:
         yield TableRecord({**said, "why_not": None, "what_next": None})
     for one in verdict.unmet:
-        what_next = f"change_phase will {one.remedy} first" if one.remedy else one.hint
-        yield TableRecord({**said, "why_not": one.why, "what_next": what_next})
-
-
-def _gate(verdict: Verdict) -> str:
-    if verdict.is_open:
-        return "open"
-    # What the change of phase does itself keeps nobody back.
-    return f"open after {', '.join(verdict.remedies)}" if verdict.is_within_reach else "shut"
+        yield TableRecord({**said, "why_not": one.why, "what_next": one.what_next})
 
 
 def _proved(proof: Proof | None) -> Metadata:
@@ -176,22 +169,12 @@ def _proved(proof: Proof | None) -> Metadata:
 
 
 def _record(change: PhaseChange) -> TableRecord:
-    return TableRecord(
-        {
-            "epoch": change.epoch,
-            "before": change.before.value,
-            "after": change.after.value,
-            "at": moment(change.at).translate(_UNBROKEN),
-            "by": change.by,
-            "by_hand": change.by_hand,
-            "overridden": ", ".join(change.overridden),
-            "because": change.because,
-            "pause_seconds": change.pause,
-            "drained": change.drained,
-            "rechecked": change.rechecked,
-            "equal_after": change.equal_after,
-            "version_before": change.version_before,
-            "version_after": change.version_after,
-            "unfinished": change.unfinished,
-        }
-    )
+    shown = {
+        **change.as_json(),
+        "before": change.before.value,
+        "after": change.after.value,
+        "at": moment(change.at).translate(_UNBROKEN),
+        "overridden": ", ".join(change.overridden),
+        "pause_seconds": change.pause,
+    }
+    return TableRecord({column.name: shown.get(column.name) for column in _HISTORY.columns})

@@ -54,6 +54,26 @@ class CsvStore:
             yield self._locked
 
     @contextmanager
+    def held_unless_told(self) -> Iterator[LockedCsv | None]:
+        """As `held`, unless the ledger says which phase is in force before it is this one's turn; None then.
+
+        Whoever changes the phase may hold the CSV long after it has said so.
+        """
+        with self._refusals():
+            descriptor = self._lock.wait(self._is_told)
+            if descriptor is None:
+                yield None
+                return
+            try:
+                yield self._locked
+            finally:
+                release(descriptor)
+
+    def _is_told(self) -> bool:
+        state = self.state()
+        return state is not None and not state.changing
+
+    @contextmanager
     def still(self) -> Iterator[LockedCsv]:
         """The CSV while nobody writes, or, where somebody goes on and on, as it is; only to look at."""
         with ExitStack() as stack:

@@ -37,7 +37,8 @@ class PostgresFence(PostgresSnapshot):
         """Who was changed by transactions that a snapshot had not seen, but for those who are gone.
 
         Returns:
-            Their row_ids; None where there are more than `limit`, or lines that are nobody's own changed.
+            Their row_ids; None where there are more than `limit`, lines that are nobody's own changed, or a
+            decision has rewritten the CSV.
         """
         self._cursor.execute(_fence.other_lines_changed_since, {"snapshot": seen})
         if fetch_one(self._cursor)[0]:

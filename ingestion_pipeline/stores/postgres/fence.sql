@@ -25,10 +25,12 @@ WHERE ingestion.made_since(child.xmin, %(snapshot)s)
 LIMIT %(limit)s
 
 -- name: other_lines_changed_since
--- Whether lines that are nobody's own were made since: repeated ones, and rows in quarantine.
+-- Whether lines that are nobody's own were made since: repeated ones, and rows in quarantine. Or somebody has
+-- decided on a cell since, and so rewritten the CSV without the journal having a record of it.
 SELECT EXISTS (SELECT FROM ingestion.duplicate WHERE ingestion.made_since(xmin, %(snapshot)s))
     OR EXISTS (
-        SELECT FROM ingestion.quarantine WHERE scope = 'row' AND ingestion.made_since(xmin, %(snapshot)s)
+        SELECT FROM ingestion.quarantine
+        WHERE (scope = 'row' OR decision IN ('drop', 'fix')) AND ingestion.made_since(xmin, %(snapshot)s)
     )
 
 -- name: lines

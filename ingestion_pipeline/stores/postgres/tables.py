@@ -11,7 +11,12 @@ from ingestion_pipeline.domain.cells import Reason
 from ingestion_pipeline.domain.change import Change
 from ingestion_pipeline.domain.columns import BY_NAME, COLUMNS, Table
 from ingestion_pipeline.domain.dialect import Dialect
-from ingestion_pipeline.domain.errors import InputRefusedError, ProtectedError
+from ingestion_pipeline.domain.errors import (
+    InputRefusedError,
+    ProtectedError,
+    epochs_contradict,
+    stale_epoch,
+)
 from ingestion_pipeline.domain.journal import Record
 from ingestion_pipeline.domain.pending import Dirty, Followed
 from ingestion_pipeline.domain.phase import Phase, Side, first_phase
@@ -281,26 +286,21 @@ def _change(row: tuple[Any, ...]) -> Change:
 
 def _begin(cursor: Cursor, wanted: Phase, known: State | None = None) -> State:
     first = known or State(first_phase(wanted), 1)
-    if first.phase.authority is Side.CSV:
+    # While the phase is being changed, only the database that was told so knows which it is.
+    if first.phase.authority is Side.CSV and not first.changing:
         cursor.execute(_state.establish, {"phase": first.phase, "epoch": first.epoch})
     cursor.execute(_state.read_for_share)
     state = state_of(cursor.fetchone())
     if state is None:
-        raise ProtectedError(
-            f"the ledger beside the CSV says {first.phase}, and this database holds nothing",
-            code="epochs_contradict",
-            hint="Is this the right database? Name the right one.",
+        raise epochs_contradict(
+            f"the ledger beside the CSV says {first.phase}, and this database holds nothing"
         )
     return state
 
 
 def _check_epoch(began: State, in_force: int) -> None:
     if in_force != began.epoch:
-        raise ProtectedError(
-            f"the phase changed: this began in epoch {began.epoch}, now is {in_force}",
-            code="stale_epoch",
-            hint="Run it again under the phase in force.",
-        )
+        raise stale_epoch(began.epoch)
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:

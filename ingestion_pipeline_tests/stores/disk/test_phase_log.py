@@ -60,6 +60,15 @@ def test_what_became_known_later_is_the_change_s_own(log: PhaseLog) -> None:
     assert log.changes() == [replace(FIRST, pause=0.7, equal_after=True), SECOND]
 
 
+def test_epochs_that_begin_anew_are_other_changes(log: PhaseLog) -> None:
+    again = replace(FIRST, at="2026-02-02T00:00:00+00:00")
+    for change in (FIRST, SECOND, again, again, SECOND):
+        log.note(change)
+    log.note_later(2, {"pause": 0.5})
+
+    assert PhaseLog(log.path).changes() == [FIRST, SECOND, replace(again, pause=0.5)]
+
+
 def test_nothing_is_known_later_of_a_change_that_never_was(log: PhaseLog) -> None:
     log.note(FIRST)
     log.note_later(3, {"pause": 0.5})
