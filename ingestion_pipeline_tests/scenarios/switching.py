@@ -317,8 +317,9 @@ class Switching:
 
     def _check_sides(self) -> None:
         """Every write was acknowledged by the side that led at some moment of it."""
-        stays = [*self._stays, Stay(self._site.phase, self._arriving, time.monotonic())]
+        # In this order: they write again, and what is acknowledged from here on is looked at the next time.
         acks = self.crowd.acks()
+        stays = [*self._stays, Stay(self._site.phase, self._arriving, time.monotonic())]
         wrong = [ack for ack in acks if not any(_fits(ack, stay) for stay in stays)]
         if wrong:
             self.amiss(f"{len(wrong)} writes were acknowledged by the side that did not lead")
