@@ -31,6 +31,10 @@ def evidence(csv: Csv, tables: Callable[[], Tables], state: State) -> Evidence:
     with csv.still() as still:
         waiting = still.waiting()
         facts = CsvFacts(csv.exists(), is_ours=still.looks_ours())
+    if facts.exists and not facts.is_ours:
+        # It may have been looked at while somebody wrote it.
+        with csv.held() as held:
+            facts = replace(facts, is_ours=held.looks_ours())
     sha256 = csv.sha256() if facts.exists else None
     try:
         postgres = _postgres(sha256, tables(), state, waiting)

@@ -25,6 +25,7 @@ from ingestion_pipeline.operations.change_phase import ChangeReport
 from ingestion_pipeline.operations.sync import first_sync
 from ingestion_pipeline.stores.atomic import Draft
 from ingestion_pipeline.stores.disk.csv_store import CsvStore
+from ingestion_pipeline.stores.disk.locked_csv import LockedCsv
 from ingestion_pipeline.stores.postgres import schema
 from ingestion_pipeline.stores.postgres.fence import PostgresFence
 from ingestion_pipeline.stores.postgres.tables import PostgresTables
@@ -927,6 +928,17 @@ def test_csv_goes_on_alone_when_the_database_that_led_is_empty(four: Pipeline, p
 
     assert (report.state.phase, report.changes[0].overridden) == (ORIGINAL, ("postgres_away",))
     assert four.write("1", {"name": "alone"}).durable_in is Side.CSV
+
+
+def test_csv_that_was_looked_at_while_it_was_written_is_not_taken_for_edited(
+    four: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with four.csv.held() as locked:
+        pass
+    looks_ours = LockedCsv.looks_ours
+    monkeypatch.setattr(LockedCsv, "looks_ours", lambda csv: csv is locked and looks_ours(csv))
+
+    assert four.phase.advance(PRIMARY).shut is None
 
 
 def test_postgres_that_is_busy_is_not_left_behind(
