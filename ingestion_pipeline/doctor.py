@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 
 from ingestion_pipeline.app import Pipeline, open_pipeline
@@ -14,6 +15,9 @@ from ingestion_pipeline.stores.postgres.tables import durability
 
 ENOUGH_DISK = 3
 """Times the CSV's size that should be free: a new file, a version, and a spare."""
+
+NEWEST = 20
+"""Versions that are read."""
 
 TOGETHER = (("dagster", "1.13."), ("dagster-postgres", "0.29."), ("dagster-aws", "0.29."))
 """Libraries that only work in step."""
@@ -56,6 +60,7 @@ def _of_site(pipeline: Pipeline) -> Iterator[Check]:
         ("postgres", _postgres),
         ("schema", _schema),
         ("versions", _versions),
+        ("versions permissions", _privacy),
     )
     for name, look in looks:
         try:
@@ -139,9 +144,17 @@ def _schema(pipeline: Pipeline) -> Check:
 
 
 def _versions(pipeline: Pipeline) -> Check:
-    listing = list(pipeline.listing())
-    damaged = [one.key for one in listing if not one.good]
+    newest = list(islice(pipeline.listing(), NEWEST))
+    damaged = [one.key for one in newest if not one.good]
     hint = "Restore from another; `ingest versions` shows them." if damaged else ""
-    return Check(
-        "versions", not damaged, f"{len(listing)} in {pipeline.versions.place}, {len(damaged)} damaged", hint
-    )
+    looked = f"the newest {len(newest)} read" if newest else "none yet"
+    finding = f"{pipeline.versions.place}: {looked}, {len(damaged)} damaged"
+    return Check("versions", not damaged, finding, hint)
+
+
+def _privacy(pipeline: Pipeline) -> Check:
+    place = pipeline.publishing
+    if place.is_public():
+        hint = "It holds personal data: shut the public out of the bucket, or chmod 700 the folder."
+        return Check("versions permissions", ok=False, finding=f"others may read {place.where}", hint=hint)
+    return Check("versions permissions", ok=True, finding="nobody else may read them, as far as it says")

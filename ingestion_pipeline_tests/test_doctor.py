@@ -10,7 +10,10 @@ from ingestion_pipeline_tests.reused import database, reused_database
 
 __all__ = ["database", "reused_database"]
 
-LOOKS = ["libraries", "configuration", "csv", "csv permissions", "disk", "postgres", "schema", "versions"]
+LOOKS = [
+    *("libraries", "configuration", "csv", "csv permissions", "disk", "postgres", "schema"),
+    *("versions", "versions permissions"),
+]
 
 
 def examined(site: Site) -> dict[str, doctor.Check]:
@@ -32,6 +35,18 @@ def test_whole_site(site: Site) -> None:
     assert wrong(checks) == set()
     assert checks["csv"].finding == "510 rows, full, 21 columns, minimal quoting, LF"
     assert checks["schema"].finding == "revision 0003"
+
+
+def test_folder_of_versions_that_others_may_enter(site: Site) -> None:
+    with open_pipeline(site.config) as pipeline:
+        pipeline.sync()
+        pipeline.export()
+    site.csv.chmod(0o600)
+    assert wrong(examined(site)) == set()
+
+    (site.folder / "exports").chmod(0o755)
+
+    assert wrong(examined(site)) == {"versions permissions"}
 
 
 def test_server_that_may_forget_is_named(site: Site) -> None:

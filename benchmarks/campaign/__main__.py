@@ -7,7 +7,7 @@ import sys
 
 from benchmarks.campaign.record import RESULTS
 
-PARTS = ("kill", "powercut", "disk", "commits", "journal", "writers", "switches", "model")
+PARTS = ("kill", "powercut", "disk", "commits", "journal", "writers", "switches", "uploads", "model")
 
 
 def main() -> int:

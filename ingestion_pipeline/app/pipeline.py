@@ -13,9 +13,12 @@ from uuid import UUID
 
 from ingestion_pipeline.app.authority import Authority
 from ingestion_pipeline.app.batch import Batch
+from ingestion_pipeline.app.database_backups import DatabaseBackups
 from ingestion_pipeline.app.phases import Phases
-from ingestion_pipeline.app.places import Places
+from ingestion_pipeline.app.places import ConnectS3, Places
 from ingestion_pipeline.app.reading import Reading
+from ingestion_pipeline.app.restoring import Restoring
+from ingestion_pipeline.app.spreadsheets import Spreadsheets
 from ingestion_pipeline.app.writing import Writing
 from ingestion_pipeline.domain.cells import Value
 from ingestion_pipeline.domain.change import Change
@@ -26,7 +29,7 @@ from ingestion_pipeline.domain.ports import Progress, Sink, Step
 from ingestion_pipeline.domain.quarantine import Decision, Entry
 from ingestion_pipeline.domain.receipt import Write, WriteReceipt, checked
 from ingestion_pipeline.domain.reports import CompareReport, State, SyncReport
-from ingestion_pipeline.domain.version import Version
+from ingestion_pipeline.domain.version import Form, Version
 from ingestion_pipeline.operations.compare import FIRST, compare
 from ingestion_pipeline.operations.export import ExportReport, export
 from ingestion_pipeline.operations.inspect import InspectReport, inspect
@@ -36,7 +39,8 @@ from ingestion_pipeline.operations.status import StatusReport, status
 from ingestion_pipeline.operations.sync import sync
 from ingestion_pipeline.settings import Settings, load_settings
 from ingestion_pipeline.stores.atomic import Written, draft, refuse_unless_file
-from ingestion_pipeline.stores.bucket.folder import VersionFolder
+from ingestion_pipeline.stores.bucket.chain import Chain
+from ingestion_pipeline.stores.bucket.place import Place
 from ingestion_pipeline.stores.disk.csv_store import CsvStore
 from ingestion_pipeline.stores.postgres import schema
 from ingestion_pipeline.stores.postgres.embedded import EmbeddedServer
@@ -59,11 +63,14 @@ class Pipeline:
         settings: The site's.
         csv: The CSV.
         phase: Plans and makes changes of phase.
+        restore: Restores versions, and what was at a time; takes old versions away.
+        spreadsheets: Writes the CSV for spreadsheet programs, and back.
+        backups: Makes and restores dumps of the database, and tries out what was published.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, connect_s3: ConnectS3 | None = None) -> None:
         self.settings = settings
-        self._places = Places(settings)
+        self._places = Places(settings, connect_s3)
         self.csv = self._places.csv
         self._authority = Authority(
             self.csv, lambda: self.tables, self._places.begin, self._places.has_database
@@ -73,6 +80,11 @@ class Pipeline:
         self._reading = Reading(
             self.csv, self._authority, self._places.brakes, self._writing.settle_first, fallback=fallback
         )
+        self.restore = Restoring(
+            self._places, self._authority, self.export, self._compared, self._writing.settle_first, who()
+        )
+        self.backups = DatabaseBackups(self._places, self._authority, self.export, self._compared)
+        self.spreadsheets = Spreadsheets(self.csv, self.render)
         self.phase = Phases(self._places, self._authority, self._writing, self.export, who())
 
     def __enter__(self) -> Self:
@@ -87,9 +99,14 @@ class Pipeline:
             self._places.close()
 
     @property
-    def versions(self) -> VersionFolder:
-        """Where versions are published."""
+    def versions(self) -> Chain:
+        """The versions that were published."""
         return self._places.versions
+
+    @property
+    def publishing(self) -> Place:
+        """The folder or bucket that versions and dumps are published to."""
+        return self._places.publishing
 
     @property
     def pool(self) -> Pool:
@@ -258,6 +275,9 @@ class Pipeline:
             progress=progress,
         )
 
+    def _compared(self) -> CompareReport:
+        return self.compare(limit=0)
+
     def render(self, sink: Sink) -> tuple[int, Dialect]:
         """Write the CSV that PostgreSQL holds; gives its rows and how it is spelled."""
         return self.tables.render(sink)
@@ -295,12 +315,13 @@ class Pipeline:
             self.versions,
             wanted=self.settings.wanted_phase,
             now=lambda: datetime.now(UTC),
+            form=Form.ZSTD if self.settings.exports.compress else Form.CSV,
             run_id=run_id,
         )
 
-    def listing(self) -> Iterator[Version]:
-        """All versions, the newest first."""
-        return self.versions.listing()
+    def listing(self, *, read: bool = True) -> Iterator[Version]:
+        """All versions, the newest first, each with its bytes read anew unless that is not asked for."""
+        return self.versions.listing(read=read)
 
     def quarantine(self, *, decided: bool = False) -> list[Entry]:
         """The quarantine's entries, with or without those decided."""
@@ -330,7 +351,9 @@ def who() -> str:
 
 
 @contextmanager
-def open_pipeline(config: Path | str | Settings | None = None) -> Iterator[Pipeline]:
+def open_pipeline(
+    config: Path | str | Settings | None = None, *, connect_s3: ConnectS3 | None = None
+) -> Iterator[Pipeline]:
     """A pipeline for one site, closed at the end; what is pending is settled first, if it can be.
 
     >>> with open_pipeline("config/config.yaml") as pipeline:
@@ -343,10 +366,11 @@ def open_pipeline(config: Path | str | Settings | None = None) -> Iterator[Pipel
 
     Args:
         config: The settings, or the file to read them from; see `load_settings`.
+        connect_s3: Makes the client for a bucket; that of boto3 by default.
 
     Raises:
         SettingsError: The configuration cannot be used.
     """
     settings = config if isinstance(config, Settings) else load_settings(config)
-    with Pipeline(settings) as pipeline:
+    with Pipeline(settings, connect_s3) as pipeline:
         yield pipeline

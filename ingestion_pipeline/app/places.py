@@ -1,15 +1,19 @@
 """The places of one site, opened when they are first needed and closed together."""
 
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cached_property
+from typing import Any
 
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.errors import SettingsError
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.reports import State
 from ingestion_pipeline.settings import Settings
-from ingestion_pipeline.stores.bucket.folder import VersionFolder
+from ingestion_pipeline.stores.bucket.chain import Chain
+from ingestion_pipeline.stores.bucket.folder import Folder
+from ingestion_pipeline.stores.bucket.place import Place
 from ingestion_pipeline.stores.disk.csv_store import CsvStore
 from ingestion_pipeline.stores.postgres import schema
 from ingestion_pipeline.stores.postgres.embedded import EmbeddedServer
@@ -17,16 +21,20 @@ from ingestion_pipeline.stores.postgres.pool import Pool, Waits
 from ingestion_pipeline.stores.postgres.server import serving
 from ingestion_pipeline.stores.postgres.tables import PostgresTables
 
+ConnectS3 = Callable[..., Any]
+
 
 class Places:
     """The CSV, PostgreSQL and the versions of one site; safe to share between threads.
 
     Args:
         settings: The site's.
+        connect_s3: Makes the client for the bucket, given region, profile and endpoint_url.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, connect_s3: ConnectS3 | None = None) -> None:
         self.settings = settings
+        self._connect_s3 = connect_s3
         locking = settings.file_locking
         self.csv = CsvStore(
             settings.paths.output_csv, timeout=locking.timeout, check_interval=locking.check_interval
@@ -44,20 +52,36 @@ class Places:
         self._open.close()
 
     @cached_property
-    def versions(self) -> VersionFolder:
-        """Where versions are published.
+    def publishing(self) -> Place:
+        """The folder or bucket that is published to."""
+        exports, legacy = self.settings.exports, self.settings.downloads.s3
+        if exports.bucket is None:
+            return Folder(exports.folder)
+        # boto3 takes long to load, and few have a bucket.
+        from ingestion_pipeline.stores.bucket.bucket import Bucket, Encryption  # noqa: PLC0415
+        from ingestion_pipeline.stores.bucket.client import connect  # noqa: PLC0415
 
-        Raises:
-            SettingsError: The configuration names a bucket, which this release does not write to.
-        """
-        exports = self.settings.exports
-        if exports.bucket is not None:
-            raise SettingsError(
-                "exports.bucket is set, and this release publishes to a folder only",
-                code="no_buckets_yet",
-                hint="Take exports.bucket out; versions then go to exports.folder.",
-            )
-        return VersionFolder(exports.folder)
+        return Bucket(
+            (self._connect_s3 or connect)(
+                region=exports.region or legacy.aws_region,
+                profile=exports.profile or legacy.aws_profile,
+                endpoint_url=exports.endpoint_url,
+            ),
+            exports.bucket,
+            exports.prefix,
+            self.settings.paths.state_dir / "outgoing",
+            Encryption(exports.encryption, exports.kms_key_id),
+        )
+
+    @property
+    def versions(self) -> Chain:
+        """The versions that were published."""
+        return Chain(self.publishing, "csv-versions")
+
+    @property
+    def backups(self) -> Chain:
+        """The dumps of the database that were published."""
+        return Chain(self.publishing, "database-backups")
 
     @property
     def pool(self) -> Pool:

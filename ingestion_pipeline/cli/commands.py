@@ -1,17 +1,19 @@
 """The commands: each opens the pipeline, calls one verb and answers."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ingestion_pipeline.cli import show
+from ingestion_pipeline.cli.backups import backup, drill
 from ingestion_pipeline.cli.database import database
 from ingestion_pipeline.cli.frame import Frame, command, is_terminal
 from ingestion_pipeline.cli.phase import phase
 from ingestion_pipeline.cli.progress import bar
 from ingestion_pipeline.cli.quarantine import quarantine
+from ingestion_pipeline.cli.render import render
+from ingestion_pipeline.cli.versions import export, prune, restore, versions
 from ingestion_pipeline.cli.writing import history, settle, write
 from ingestion_pipeline.domain.errors import Exit
 from ingestion_pipeline.domain.pending import Pending
@@ -178,67 +180,6 @@ def _show_compare(report: CompareReport) -> None:
 
 
 @ingest.command()
-@click.option(
-    "--to",
-    "target",
-    required=True,
-    type=click.Path(allow_dash=True, path_type=Path),
-    help="A file, or - for standard output.",
-)
-@command
-def render(frame: Frame, *, target: Path) -> None:
-    """Write the CSV that PostgreSQL holds, byte for byte."""
-    with frame.pipeline() as pipeline:
-        if str(target) == "-":
-            pipeline.render(sys.stdout.buffer)
-            return
-        rows, written = pipeline.render_to(target)
-    answer = {"rows": rows, "path": str(target), "sha256": written.sha256, "size": written.size}
-    frame.answer(answer, lambda: show.rows("Rendered", answer.items()))
-
-
-@ingest.command()
-@command
-def export(frame: Frame) -> None:
-    """Publish a version, unless the newest holds the same bytes already."""
-    with frame.pipeline() as pipeline:
-        report = pipeline.export()
-    content = report.manifest.content
-    answer = {
-        "published": report.published,
-        "version": report.manifest.key,
-        "place": report.place,
-        "sha256": content.sha256,
-        "rows": content.rows,
-        "size": content.size,
-        "seconds": report.seconds,
-    }
-    title = "Published" if report.published else "Unchanged: the newest version holds the same bytes"
-    frame.answer(answer, lambda: show.rows(title, answer.items()))
-
-
-@ingest.command()
-@command
-def versions(frame: Frame) -> Exit:
-    """List the versions, each read back and compared with its digest. Exits 1 if one is damaged."""
-    with frame.pipeline() as pipeline:
-        listing = list(pipeline.listing())
-        place = pipeline.versions.place
-    answer = {"place": place, "versions": listing}
-    lines = [
-        (
-            version.key.rpartition("/")[2],
-            version.manifest and version.manifest.content.rows,
-            version.manifest and version.manifest.content.sha256[:12],
-            "good" if version.good else "damaged",
-        )
-        for version in listing
-    ]
-    frame.answer(answer, lambda: show.table(f"Versions in {place}", ("version", "rows", "sha256", ""), lines))
-    return Exit.DONE if all(version.good for version in listing) else Exit.FINDING
-
-
-@ingest.command()
 @command
 def doctor(frame: Frame) -> Exit:
     """Look at everything the pipeline needs, and say what to mend."""
@@ -251,9 +192,7 @@ def doctor(frame: Frame) -> Exit:
     return Exit.DONE if answer["ok"] else Exit.FINDING
 
 
-ingest.add_command(write)
-ingest.add_command(settle)
-ingest.add_command(history)
-ingest.add_command(phase)
-ingest.add_command(quarantine)
-ingest.add_command(database)
+for _verb in (write, settle, history, render, export, versions, restore, prune, backup, drill):
+    ingest.add_command(_verb)
+for _group in (phase, quarantine, database):
+    ingest.add_command(_group)

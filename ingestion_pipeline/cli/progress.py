@@ -29,8 +29,8 @@ class Bar:
 
 
 @contextmanager
-def bar(path: Path, *, hidden: bool) -> Iterator[Bar]:
-    """A bar for work on one file."""
+def bar(path: Path | None, *, hidden: bool) -> Iterator[Bar]:
+    """A bar for work on one file; without one nobody knows how long it will be."""
     from rich import progress as parts  # noqa: PLC0415 - commands without a bar start quicker
     from rich.console import Console  # noqa: PLC0415 - likewise
 
@@ -42,7 +42,7 @@ def bar(path: Path, *, hidden: bool) -> Iterator[Bar]:
         parts.TimeRemainingColumn(),
         parts.TimeElapsedColumn(),
     )
-    total = path.stat().st_size if path.is_file() else None
+    total = path.stat().st_size if path is not None and path.is_file() else None
     with parts.Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as progress:
         yield Bar(progress, progress.add_task("reading", total=total))
 

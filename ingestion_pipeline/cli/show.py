@@ -1,6 +1,6 @@
 """Answers for people, as tables."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from ingestion_pipeline.domain.reports import Merged
@@ -18,11 +18,15 @@ def rows(title: str, pairs: Iterable[tuple[str, object]]) -> None:
     _print(title, shown)
 
 
-def table(title: str, header: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
-    """A table with a header."""
+def table(
+    title: str, header: Sequence[str], lines: Iterable[Sequence[object]], *, whole: Collection[str] = ()
+) -> None:
+    """A table with a header; the columns named as whole are not broken, so that they can be copied."""
     from rich.table import Table  # noqa: PLC0415 - see rows
 
-    shown = Table(*header)
+    shown = Table()
+    for name in header:
+        shown.add_column(name, no_wrap=name in whole)
     for line in lines:
         shown.add_row(*(_text(value) for value in line))
     _print(title, shown)

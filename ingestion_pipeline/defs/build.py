@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from dagster import Definitions, in_process_executor
 
 from ingestion_pipeline.defs.assets.csv_snapshot import csv_snapshot
+from ingestion_pipeline.defs.assets.database_backup import database_backup
 from ingestion_pipeline.defs.assets.migration_phase import migration_phase
 from ingestion_pipeline.defs.assets.tables import tables
 from ingestion_pipeline.defs.assets.versioned_export import versioned_export
 from ingestion_pipeline.defs.checks import CHECKS
+from ingestion_pipeline.defs.drill import DRILL
 from ingestion_pipeline.defs.jobs import JOBS
-from ingestion_pipeline.defs.resources import PipelineResource
+from ingestion_pipeline.defs.resources import PipelineResource, s3_of
 from ingestion_pipeline.defs.schedules import schedules
 from ingestion_pipeline.defs.sensors import csv_changed, phase_wanted, settle_pending
 from ingestion_pipeline.settings import Settings, load_settings
@@ -30,12 +32,13 @@ def build_definitions(
     """
     site = settings or load_settings()
     return Definitions(
-        assets=[csv_snapshot, tables, versioned_export, migration_phase],
-        asset_checks=CHECKS,
+        assets=[csv_snapshot, tables, versioned_export, database_backup, migration_phase],
+        asset_checks=[*CHECKS, *DRILL],
         jobs=JOBS,
         schedules=schedules(site),
         sensors=[csv_changed(site), settle_pending(site), phase_wanted(site)],
-        resources={"pipeline": PipelineResource(config=str(site.config_file)), **(resources or {})},
+        resources={"pipeline": PipelineResource(config=str(site.config_file), s3=s3_of(site))}
+        | dict(resources or {}),
         # Steps in processes of their own would each take seconds to start.
         executor=in_process_executor,
     )

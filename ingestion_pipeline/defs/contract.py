@@ -16,6 +16,7 @@ from ingestion_pipeline.domain.columns import COLUMNS, Column, Table, of_table
 
 CSV_SNAPSHOT = AssetKey("csv_snapshot")
 VERSIONED_EXPORT = AssetKey("versioned_export")
+DATABASE_BACKUP = AssetKey("database_backup")
 MIGRATION_PHASE = AssetKey("migration_phase")
 
 

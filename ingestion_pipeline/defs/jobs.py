@@ -5,7 +5,8 @@ from dagster import AssetSelection, RunConfig, define_asset_job, job
 from ingestion_pipeline.defs import ops
 from ingestion_pipeline.defs.assets.migration_phase import PhaseConfig
 from ingestion_pipeline.defs.checks import consistency
-from ingestion_pipeline.defs.contract import CSV_SNAPSHOT, MIGRATION_PHASE, VERSIONED_EXPORT
+from ingestion_pipeline.defs.contract import CSV_SNAPSHOT, DATABASE_BACKUP, MIGRATION_PHASE, VERSIONED_EXPORT
+from ingestion_pipeline.defs.drill import DRILL
 from ingestion_pipeline.domain.columns import Table
 
 LONGEST_SETTLE = 3600
@@ -16,11 +17,14 @@ LONGEST_CHANGE = 4 * 3600
 
 _TABLES = AssetSelection.assets(*(table.value for table in Table))
 _PHASE = AssetSelection.assets(MIGRATION_PHASE)
+# What is published is tried out now and then, not each time.
+_EXPORT = AssetSelection.assets(VERSIONED_EXPORT).without_checks()
+_BACKUP = AssetSelection.assets(DATABASE_BACKUP).without_checks()
 
 migrate = define_asset_job(
     "migrate",
     # By name, so that a site's own assets do not run whenever the CSV changes.
-    selection=AssetSelection.assets(CSV_SNAPSHOT, VERSIONED_EXPORT) | _TABLES,
+    selection=AssetSelection.assets(CSV_SNAPSHOT) | _EXPORT | _TABLES,
     description="The whole way: read the CSV, sync the tables, check and compare them, publish a version.",
 )
 sync = define_asset_job(
@@ -40,8 +44,18 @@ check = define_asset_job(
 )
 export = define_asset_job(
     "export",
-    selection=AssetSelection.assets(VERSIONED_EXPORT) | AssetSelection.checks(consistency),
+    selection=_EXPORT | AssetSelection.checks(consistency),
     description="Publish a version, unless the two sides differ.",
+)
+backup = define_asset_job(
+    "backup",
+    selection=_BACKUP,
+    description="Dump the database, and publish the dump.",
+)
+drill = define_asset_job(
+    "drill",
+    selection=AssetSelection.checks(*DRILL),
+    description="Restore the newest version and the newest dump somewhere else, and see what they hold.",
 )
 change_phase = define_asset_job(
     "change_phase",
@@ -58,4 +72,4 @@ def settle() -> None:
     ops.settle()
 
 
-JOBS = (migrate, sync, compare, check, export, change_phase, settle)
+JOBS = (migrate, sync, compare, check, export, backup, drill, change_phase, settle)

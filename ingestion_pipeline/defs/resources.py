@@ -4,9 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dagster import ConfigurableResource, Failure
+from dagster_aws.s3 import S3Resource
 
 from ingestion_pipeline.app import Pipeline, open_pipeline
+from ingestion_pipeline.app.places import ConnectS3
 from ingestion_pipeline.domain.errors import PipelineError, UnavailableError
+from ingestion_pipeline.settings import Settings
 
 
 class PipelineResource(ConfigurableResource[Pipeline]):
@@ -14,9 +17,11 @@ class PipelineResource(ConfigurableResource[Pipeline]):
 
     Attributes:
         config: The configuration file; without it INGESTION_CONFIG names it, else config/config.yaml.
+        s3: The account and server of the bucket; without it those that the configuration names.
     """
 
     config: str | None = None
+    s3: S3Resource | None = None
 
     @contextmanager
     def open(self) -> Iterator[Pipeline]:
@@ -27,7 +32,7 @@ class PipelineResource(ConfigurableResource[Pipeline]):
                 a store was away.
         """
         try:
-            with open_pipeline(self.config) as pipeline:
+            with open_pipeline(self.config, connect_s3=self._connect_s3()) as pipeline:
                 yield pipeline
         except PipelineError as error:
             raise Failure(
@@ -35,6 +40,20 @@ class PipelineResource(ConfigurableResource[Pipeline]):
                 metadata=_known(error),
                 allow_retries=isinstance(error, UnavailableError),
             ) from None
+
+    def _connect_s3(self) -> ConnectS3 | None:
+        s3 = self.s3
+        return None if s3 is None else lambda **_named: s3.get_client()
+
+
+def s3_of(settings: Settings) -> S3Resource:
+    """The bucket's account and server, as the configuration names them."""
+    exports, legacy = settings.exports, settings.downloads.s3
+    return S3Resource(
+        region_name=exports.region or legacy.aws_region,
+        endpoint_url=exports.endpoint_url,
+        profile_name=exports.profile or legacy.aws_profile,
+    )
 
 
 def _known(error: PipelineError) -> dict[str, str | int]:

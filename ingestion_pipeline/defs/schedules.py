@@ -25,4 +25,18 @@ def schedules(settings: Settings) -> list[ScheduleDefinition]:
             default_status=status,
             description="Publishes a version.",
         ),
+        ScheduleDefinition(
+            "backup_nightly",
+            job=jobs.backup,
+            cron_schedule=automation.backup_cron,
+            default_status=status,
+            description="Dumps the database.",
+        ),
+        ScheduleDefinition(
+            "drill_weekly",
+            job=jobs.drill,
+            cron_schedule=automation.drill_cron,
+            default_status=status,
+            description="Restores the newest version and the newest dump somewhere else.",
+        ),
     ]

@@ -35,6 +35,9 @@ class Kind(StrEnum):
     """A cell that somebody else changed in the file after the journal had."""
     MERGED = "merged"
     """Somebody else rewrote the file, and what it lacked was written again."""
+    RESTORED = "restored"
+    """The file was made what it once was, or, without one, is to be rendered so: what was written before
+    is of no account any more."""
     CLOSED = "closed"
     """The other side holds all up to `through`."""
 
@@ -52,10 +55,10 @@ class Record:
         row_id: The person.
         cells: By column, the text before and after; before is None for a new person.
         created: Whether the person is new.
-        by: Who wrote.
+        by: Who wrote; for CLOSED, the side that leads, where the file was made what that holds.
         at: When, in ISO 8601, UTC.
         file: The CSV's sha256 with this record's group in it; on the last of a group only.
-        through: For CLOSED, the last sequence the other side holds.
+        through: For CLOSED, the last sequence the other side holds; for RESTORED, one before that never was.
         counts: For MERGED, how many rows were changed by whom.
     """
 
@@ -73,6 +76,9 @@ class Record:
     through: int = 0
     counts: Mapping[str, int] = field(default_factory=dict)
 
+
+WHOLE_FILE = frozenset({Kind.MERGED, Kind.RESTORED})
+"""Records after which the other side has to be made equal to the whole file."""
 
 _PAYLOAD = ("kind", "row_id", "cells", "created", "by", "at", "file", "through", "counts")
 _EMPTY = Record(0, 0, 0, Kind.WRITE)

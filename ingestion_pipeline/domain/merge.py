@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ingestion_pipeline.domain.journal import Kind, Record
+from ingestion_pipeline.domain.phase import Side
 
 THERE = "row itself"
 """Stands for the row among its columns; it is its text too, which is None while there is no such row."""
@@ -101,8 +102,14 @@ class Judged:
 def chains(records: Iterable[Record]) -> dict[Cell, Chain]:
     """The texts each cell has had, by the journal."""
     found: dict[Cell, Chain] = {}
+    undone = found
     for record in records:
-        if record.kind in (Kind.CLOSED, Kind.MERGED):
+        if record.kind is Kind.RESTORED:
+            undone, found = found, undone if record.through else {}
+        if record.kind is Kind.CLOSED and record.by == Side.POSTGRES:
+            # The file became what PostgreSQL made of it meanwhile.
+            found = {}
+        if record.kind in (Kind.CLOSED, Kind.MERGED, Kind.RESTORED):
             continue
         if record.created:
             found.setdefault((record.row_id, THERE), Chain([None])).append(record.sequence, None, THERE)

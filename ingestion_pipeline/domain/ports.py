@@ -14,8 +14,8 @@ from ingestion_pipeline.domain.phase_change import PhaseChange
 from ingestion_pipeline.domain.proof import Proof
 from ingestion_pipeline.domain.quarantine import Count, Decision, Entry
 from ingestion_pipeline.domain.receipt import Made, Write
-from ingestion_pipeline.domain.reports import Found, Merged, State, SyncReport
-from ingestion_pipeline.domain.version import Content, Manifest, Version
+from ingestion_pipeline.domain.reports import Found, Merged, State, SyncReport, Weighed
+from ingestion_pipeline.domain.version import Content, Form, Manifest, Version
 
 Step = Callable[[str], None]
 """Told the name of each longer step as it begins."""
@@ -102,6 +102,30 @@ class Blocks(Protocol):
         ...
 
 
+class Incoming(Protocol):
+    """A file that is received beside the CSV."""
+
+    def write(self, data: bytes, /) -> object:
+        """Append bytes."""
+        ...
+
+    def reading(self, progress: Progress | None = None) -> AbstractContextManager[Blocks]:
+        """One pass over it, through the gate."""
+        ...
+
+    def look(self, progress: Progress | None = None) -> int:
+        """See that it keeps the contract, and where its rows lie; gives how many there are."""
+        ...
+
+    def weigh(self, brakes: Brakes | None) -> Weighed:
+        """What it would change of the CSV, which is locked."""
+        ...
+
+    def take_place(self, epoch: int) -> None:
+        """Make the CSV, which is locked, this file."""
+        ...
+
+
 class HeldCsv(Protocol):
     """The CSV while its lock is held."""
 
@@ -167,6 +191,10 @@ class HeldCsv(Protocol):
 
     def render(self, write: Callable[[Sink], object], *, foreign: str | None) -> Merged | None:
         """Replace the whole file by what is written."""
+        ...
+
+    def outdate(self, epoch: int) -> None:
+        """Note that PostgreSQL is made what it once was: until it is rendered anew, the file is not ours."""
         ...
 
     def open(self) -> list[Record]:
@@ -248,6 +276,10 @@ class Csv(Protocol):
 
     def scratch(self) -> AbstractContextManager["Scratch"]:
         """A file on the CSV's own disk that is gone at the end."""
+        ...
+
+    def incoming(self) -> AbstractContextManager[Incoming]:
+        """A file that is received on the CSV's own disk."""
         ...
 
     @property
@@ -450,8 +482,8 @@ class VersionDraft(Protocol):
         """Append bytes of the CSV."""
         ...
 
-    def publish(self, content: Content) -> Manifest:
-        """Publish what has been written, once it has been read back."""
+    def publish(self, content: Content, made_by: str | None = None) -> Manifest:
+        """Publish what has been written, once it has been read back; gives another's who was first."""
         ...
 
 
@@ -467,10 +499,14 @@ class Versions(Protocol):
         """The newest good version."""
         ...
 
-    def listing(self) -> Iterator[Version]:
+    def listing(self, *, read: bool = True) -> Iterator[Version]:
         """All versions, the newest first."""
         ...
 
-    def draft(self) -> AbstractContextManager[VersionDraft]:
+    def fetch(self, manifest: Manifest, sink: Sink) -> None:
+        """Write what a version holds."""
+        ...
+
+    def draft(self, form: Form) -> AbstractContextManager[VersionDraft]:
         """A version being written; gone at the end unless it was published."""
         ...

@@ -93,6 +93,23 @@ class SyncReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Weighed:
+    """What putting another file in the place of what is there changes.
+
+    Attributes:
+        rows: Rows of the file.
+        inserted: People who were not there.
+        updated: People who were another; None where the two files are spelled otherwise.
+        deleted: People who are not there any more.
+    """
+
+    rows: int
+    inserted: int
+    updated: int | None
+    deleted: int
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """Where the file and the tables part.
 

@@ -11,8 +11,9 @@ from ingestion_pipeline.domain.dialect import Dialect
 from ingestion_pipeline.domain.errors import ProtectedError
 from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.ports import Csv, Sink, Snapshot, Tables, Versions
+from ingestion_pipeline.domain.proof import Proof
 from ingestion_pipeline.domain.reports import State
-from ingestion_pipeline.domain.version import Content, Manifest, Version
+from ingestion_pipeline.domain.version import Content, Form, Manifest, Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ def export(
     *,
     wanted: Phase,
     now: Callable[[], datetime],
+    form: Form = Form.CSV,
     run_id: str | None = None,
 ) -> ExportReport:
     """Publish the authority's content as a version.
@@ -49,6 +51,7 @@ def export(
         versions: Where to publish.
         wanted: The phase a fresh site begins in.
         now: The time in UTC.
+        form: How it is to lie there.
         run_id: The Dagster run that exports, if one does.
 
     Raises:
@@ -58,7 +61,7 @@ def export(
     began = time.monotonic()
     newest = versions.newest()
     with ExitStack() as stack:
-        draft = stack.enter_context(versions.draft())
+        draft = stack.enter_context(versions.draft(form))
         # The file and the snapshot are of one instant: nobody writes the file between the two.
         with csv.held() as held:
             known = held.state()
@@ -76,10 +79,27 @@ def export(
         published = manifest is None
         if manifest is None:
             content = Content(
-                draft.sha256, draft.size, rows, dialect, state.phase, state.epoch, now(), run_id
+                sha256=draft.sha256,
+                size=draft.size,
+                rows=rows,
+                columns=dialect.columns,
+                dialect=dialect,
+                phase=state.phase,
+                epoch=state.epoch,
+                published_at=now(),
+                compared_at=None if alone else _compared_at(tables.last_proof(), draft.sha256),
+                run_id=run_id,
             )
             manifest = draft.publish(content)
+            # Unless somebody else has published the same meanwhile.
+            published = manifest.content == content
     return ExportReport(published, manifest, versions.place, round(time.monotonic() - began, 3))
+
+
+def _compared_at(proof: Proof | None, sha256: str) -> datetime | None:
+    """When both sides were last proved equal, where that was this content."""
+    equal = proof is not None and proof.bytes_equal and proof.csv_sha256 == sha256
+    return proof.stamped_at if proof is not None and equal else None
 
 
 def _unchanged(newest: Version | None, sha256: str) -> Manifest | None:

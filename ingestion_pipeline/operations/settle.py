@@ -8,7 +8,7 @@ from typing import assert_never
 
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.errors import ProtectedError, UnavailableError, stale_epoch
-from ingestion_pipeline.domain.journal import Kind, Record
+from ingestion_pipeline.domain.journal import WHOLE_FILE, Kind, Record
 from ingestion_pipeline.domain.pending import Dirty, Followed
 from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.ports import Csv, HeldCsv, Snapshot, Tables
@@ -78,6 +78,7 @@ def settle(
                 settled, merged = bring_csv_level(held, _needed(tables), state, aside)
             case Phase.DATABASE_NATIVE:
                 taken_back, conflicts = bring_back(csv, held, _needed(tables), state)
+                held.close(state.epoch)
             case _:
                 assert_never(state.phase)
     return SettleReport(
@@ -110,9 +111,9 @@ def bring_postgres_level(
     records = csv.open()
     if not records:
         return 0
-    last = {record.row_id: record for record in records if record.kind is not Kind.MERGED}
-    merged = any(record.kind is Kind.MERGED for record in records)
-    in_bulk = merged or len(last) > FOLLOWED
+    last = {record.row_id: record for record in records if record.kind not in WHOLE_FILE}
+    whole = any(record.kind in WHOLE_FILE for record in records)
+    in_bulk = whole or len(last) > FOLLOWED
     if in_bulk and csv.file[2] > at_most:
         raise UnavailableError("what is pending is too much for one write", code="too_much_pending")
     people = {} if in_bulk else csv.read_all(list(last))
@@ -121,7 +122,8 @@ def bring_postgres_level(
         if tables.follow(state, rows, csv.file):
             csv.close(state.epoch)
             return len(people)
-    # What was acknowledged has passed; only what somebody else did to the file is braked.
+    # What was acknowledged or restored has passed; only what somebody else did to the file is braked.
+    merged = any(record.kind is Kind.MERGED for record in records)
     braked = None if in_bulk and not merged else brakes
     return bring_in_bulk(csv, tables, state, braked, least=records[-1].sequence)
 
@@ -170,12 +172,13 @@ def bring_csv_level(held: HeldCsv, tables: Tables, state: State, aside: str) -> 
                 code="stale_epoch",
                 hint="Settle again. If it stays so: is this the right database?",
             )
-        if held.is_ours():
+        is_ours = held.is_ours()
+        if is_ours:
             dirty, merged = level(held, snapshot), None
         else:
             dirty = snapshot.dirty(())
             merged = held.render(snapshot.render, foreign=aside)
-    if dirty:
+    if dirty or not is_ours:
         tables.clear(dirty)
         # The journal's numbers go on from PostgreSQL's, should it have to take writes in.
         held.close(state.epoch, least=tables.last_revision() + 1)

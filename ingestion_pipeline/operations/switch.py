@@ -8,7 +8,7 @@ from typing import assert_never
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.columns import contract_version
 from ingestion_pipeline.domain.errors import PipelineError, UnavailableError, stale_epoch
-from ingestion_pipeline.domain.journal import Kind
+from ingestion_pipeline.domain.journal import WHOLE_FILE
 from ingestion_pipeline.domain.phase import Move, Phase, Side
 from ingestion_pipeline.domain.phase_change import PhaseChange
 from ingestion_pipeline.domain.ports import Csv, Fence, HeldCsv, Tables
@@ -160,7 +160,7 @@ def _since(held: HeldCsv, fence: Fence, move: Move, epoch: int, proof: Proof, *,
         return Since(why or "the last comparison is of an older release")
     records = held.since(proof.sequence)
     changed = fence.changed_since(proof.snapshot, RECHECKED)
-    if records is None or changed is None or any(record.kind is Kind.MERGED for record in records):
+    if records is None or changed is None or any(record.kind in WHOLE_FILE for record in records):
         return Since("more has changed since the last comparison than some rows")
     row_ids, lines = changed | {record.row_id for record in records}, held.file[2]
     if move == _BEGINS_TO_FOLLOW:
@@ -207,7 +207,7 @@ def _catch_up(
     records = None if synced_up_to is None or merged is not None else held.since(synced_up_to)
     if records is not None and not records:
         return 0
-    if records is None or any(record.kind is Kind.MERGED for record in records):
+    if records is None or any(record.kind in WHOLE_FILE for record in records):
         return bring_in_bulk(held, tables, began, brakes, least=held.last_sequence())
     last = {record.row_id: record for record in records}
     people = held.read_all(list(last))

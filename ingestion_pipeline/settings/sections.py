@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +19,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingestion_pipeline.domain.phase import Phase
+from ingestion_pipeline.settings.hosts import is_local
 
 
 def _filled(value: object) -> object:
@@ -122,13 +124,39 @@ class FileLocking(_Section):
     check_interval: PositiveFloat = 0.1
 
 
+class Keep(_Section):
+    """How many versions are kept: the last ones, and the last of an hour, day, month; all 0 for all."""
+
+    last: NonNegativeInt = 0
+    hourly: NonNegativeInt = 0
+    daily: NonNegativeInt = 0
+    monthly: NonNegativeInt = 0
+
+
 class Exports(_Section):
-    """Where finished exports go: a folder, and a bucket if one is named."""
+    """Where versions go: a bucket if one is named, else a folder."""
 
     folder: FilledPath = Path("exports")
-    bucket: str | None = None
+    bucket: Annotated[str, Field(min_length=3)] | None = None
     prefix: str = ""
     endpoint_url: PublicUrl | None = None
+    region: str | None = None
+    profile: str | None = None
+    encryption: Literal["AES256", "aws:kms"] | None = None
+    kms_key_id: str | None = None
+    allow_insecure: bool = False
+    compress: bool = False
+    keep: Keep = Keep()
+
+    @model_validator(mode="after")
+    def _check_safe(self) -> Self:
+        url = urlsplit(self.endpoint_url or "https://")
+        is_safe = self.allow_insecure or is_local(url.hostname or "")
+        if url.scheme not in ({"http", "https"} if is_safe else {"https"}):
+            raise ValueError("endpoint_url must begin with https://, or allow_insecure be true")
+        if self.kms_key_id and self.encryption != "aws:kms":
+            raise ValueError("kms_key_id goes with encryption: aws:kms")
+        return self
 
 
 class Brakes(_Section):
@@ -149,6 +177,8 @@ class Automation(_Section):
     enabled: bool = True
     consistency_cron: Cron = "0 * * * *"
     export_cron: Cron = "30 2 * * *"
+    backup_cron: Cron = "0 3 * * *"
+    drill_cron: Cron = "0 4 * * 0"
     csv_sensor_seconds: PositiveInt = 30
     settle_sensor_seconds: PositiveInt = 30
     phase_sensor_seconds: PositiveInt = 15

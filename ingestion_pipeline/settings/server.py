@@ -1,6 +1,5 @@
 """The database's URL: written, taken apart by libpq itself, and refused where others could read along."""
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,6 +11,7 @@ from psycopg2.extensions import parse_dsn
 from pydantic import SecretStr
 
 from ingestion_pipeline.domain.errors import Place, SettingsError
+from ingestion_pipeline.settings.hosts import is_local
 from ingestion_pipeline.settings.sections import Database
 
 # An @ that is not encoded is mostly a password's, and libpq would take the rest of it for a host.
@@ -73,17 +73,7 @@ def _is_safe(parts: Mapping[str, str], environment: Mapping[str, str]) -> bool:
     if given("service"):
         return parts.get("sslmode") == "verify-full"
     hosts = f"{given('host')},{given('hostaddr')}".split(",")
-    return given("sslmode") == "verify-full" or all(_is_local(host) for host in hosts if host)
-
-
-def _is_local(host: str) -> bool:
-    # libpq takes a leading @ for an abstract socket.
-    if host.startswith(("/", "@")) or host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return given("sslmode") == "verify-full" or all(is_local(host) for host in hosts if host)
 
 
 def _url(parts: Mapping[str, str]) -> SecretStr:

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from ingestion_pipeline.domain.errors import Place, ProtectedError, UnavailableError
 
-_CHUNK = 1024 * 1024
+CHUNK = 1024 * 1024
+"""Bytes read at a time."""
+
 _HERE = -100
 _EXCHANGE = 2
 
@@ -57,7 +59,7 @@ class Draft:
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         found = hashlib.sha256()
         size = 0
-        while chunk := os.read(self._descriptor, _CHUNK):
+        while chunk := os.read(self._descriptor, CHUNK):
             found.update(chunk)
             size += len(chunk)
         if (size, found.digest()) != (self._size, self._digest.digest()):
@@ -149,6 +151,18 @@ class Draft:
         return written
 
     @property
+    def path(self) -> Path:
+        """Where it lies until it is put in place."""
+        return self._path
+
+    def pieces(self, size: int) -> Iterator[bytes]:
+        """What has been written, so many bytes at a time."""
+        offset = 0
+        while piece := os.pread(self._descriptor, size, offset):
+            yield piece
+            offset += len(piece)
+
+    @property
     def sha256(self) -> str:
         """Hex digest of what has been written."""
         return self._digest.hexdigest()
@@ -169,13 +183,17 @@ class Draft:
 
 
 @contextmanager
-def draft(target: Path) -> Iterator[Draft]:
+def draft(target: Path, folder: Path | None = None) -> Iterator[Draft]:
     """A new file, readable by its owner only, that `replace` or `create` puts in the target's place.
+
+    Args:
+        target: What it is to become.
+        folder: Where it lies until then, on the same disk; beside the target by default.
 
     Raises:
         UnavailableError: The disk refuses; the target is as it was.
     """
-    path = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    path = (folder or target.parent) / f".{target.name}.{secrets.token_hex(8)}.tmp"
     try:
         begun = Draft(path, target)
         try:
@@ -268,7 +286,7 @@ def digest(path: Path) -> Written:
     found = hashlib.sha256()
     size = 0
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
+        while chunk := file.read(CHUNK):
             found.update(chunk)
             size += len(chunk)
     return Written(found.hexdigest(), size)

@@ -1,7 +1,7 @@
 """The sensor phase_wanted: when it has the phase changed, and why it does not."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from dagster import (
@@ -24,10 +24,10 @@ QUICK = "automation:\n  phase_sensor_seconds: 1\n"
 
 
 @pytest.fixture
-def context(dagster: Dagster, site: Site) -> SensorEvaluationContext:
-    return build_sensor_context(
-        instance=dagster.instance, resources={"pipeline": PipelineResource(config=str(site.config))}
-    )
+def context(dagster: Dagster, site: Site) -> Iterator[SensorEvaluationContext]:
+    resources = {"pipeline": PipelineResource(config=str(site.config))}
+    with build_sensor_context(instance=dagster.instance, resources=resources) as opened:
+        yield opened
 
 
 Look = Callable[[], RunRequest | str]

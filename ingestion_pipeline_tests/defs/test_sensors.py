@@ -1,4 +1,5 @@
 import os
+from collections.abc import Iterator
 
 import pytest
 from dagster import RunRequest, SensorEvaluationContext, SkipReason, build_sensor_context
@@ -14,8 +15,10 @@ from ingestion_pipeline_tests.phases import lead
 
 
 @pytest.fixture
-def context(site: Site) -> SensorEvaluationContext:
-    return build_sensor_context(resources={"pipeline": PipelineResource(config=str(site.config))})
+def context(site: Site) -> Iterator[SensorEvaluationContext]:
+    resources = {"pipeline": PipelineResource(config=str(site.config))}
+    with build_sensor_context(resources=resources) as opened:
+        yield opened
 
 
 def look(site: Site, context: SensorEvaluationContext) -> object:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from dagster import (
@@ -139,10 +139,10 @@ def test_settle_fails_by_name_where_postgres_is_away(dagster: Dagster, site: Sit
 
 
 @pytest.fixture
-def context(dagster: Dagster, site: Site) -> SensorEvaluationContext:
-    return build_sensor_context(
-        instance=dagster.instance, resources={"pipeline": PipelineResource(config=str(site.config))}
-    )
+def context(dagster: Dagster, site: Site) -> Iterator[SensorEvaluationContext]:
+    resources = {"pipeline": PipelineResource(config=str(site.config))}
+    with build_sensor_context(instance=dagster.instance, resources=resources) as opened:
+        yield opened
 
 
 Look = Callable[[], object]

@@ -118,6 +118,45 @@ def test_a_revert_by_somebody_who_had_seen_everything_stays() -> None:
     assert site.merged(edited) == edited
 
 
+def cut(site: Site, kind: Kind, *, through: int = 0, by: str = "") -> int:
+    """A record that is no write; gives its number."""
+    number = len(site.records) + 1
+    site.records.append(Record(number, number - 1, 1, kind, through=through, by=by))
+    return number
+
+
+def test_what_was_restored_is_no_stale_copy() -> None:
+    site = Site()
+    site.write("a", link="link a")
+    restored = site.copy()
+    site.write("a", link="rolled back")
+    site.write("x", name="rolled back")
+    cut(site, Kind.RESTORED)
+    assert site.merged(restored) == restored
+    site.rows = site.copy() | restored
+    site.write("b", link="since")
+    assert site.merged(restored)["b"]["link"] == "since"
+
+
+def test_a_restore_that_never_was_takes_no_write_away() -> None:
+    site = Site()
+    stale = site.copy()
+    site.write("a", link="link a")
+    never = cut(site, Kind.RESTORED)
+    cut(site, Kind.RESTORED, through=never)
+    site.write("b", link="link b")
+    assert site.merged(stale) == site.rows
+
+
+@pytest.mark.parametrize(("by", "kept"), [("", "link a"), ("postgres", "")])
+def test_a_file_that_postgres_made_is_no_stale_copy(by: str, kept: str) -> None:
+    site = Site()
+    before = site.copy()
+    site.write("a", link="link a")
+    cut(site, Kind.CLOSED, by=by)
+    assert site.merged(before)["a"]["link"] == kept
+
+
 def test_a_revert_that_nothing_tells_from_a_stale_file_is_undone() -> None:
     site = Site()
     before = site.copy()

@@ -6,10 +6,12 @@ import pytest
 
 from ingestion_pipeline.app import Pipeline, open_pipeline
 from ingestion_pipeline.domain.columns import Mode, header
-from ingestion_pipeline.domain.errors import InputRefusedError, PipelineError, ProtectedError, SettingsError
+from ingestion_pipeline.domain.errors import InputRefusedError, PipelineError, ProtectedError
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline_tests.conftest import Site
 from ingestion_pipeline_tests.files import person, spelled
+from ingestion_pipeline_tests.stores.bucket import s3_stub
+from ingestion_pipeline_tests.stores.bucket.publishing import CREDENTIALS
 
 
 def published(site: Site) -> list[Path]:
@@ -116,8 +118,28 @@ def test_nothing_to_publish_before_the_first_sync(site: Site, pipeline: Pipeline
     assert published(site) == []
 
 
-def test_a_bucket_is_refused_rather_than_passed_over(site: Site) -> None:
-    site.config.write_text("migration:\n  phase: dual_write\nexports:\n  bucket: people\n")
+IN_BUCKET = """
+migration:
+  phase: dual_write
+exports:
+  bucket: people
+  prefix: site
+  endpoint_url: {url}
+  compress: true
+"""
 
-    with open_pipeline(site.config) as pipeline, pytest.raises(SettingsError, match=r"exports\.bucket"):
-        pipeline.export()
+
+def test_with_a_bucket_versions_go_there(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    with s3_stub.serving() as s3:
+        site.config.write_text(IN_BUCKET.format(url=s3.url))
+        with open_pipeline(site.config) as pipeline:
+            pipeline.sync()
+            report = pipeline.export()
+            assert not pipeline.export().published
+            assert [one.good for one in pipeline.listing()] == [True]
+    assert report.manifest.key.endswith(".csv.zst")
+    assert s3.names() == [f"site/{report.manifest.key}", "site/csv-versions/manifests/00000001.json"]
+    assert published(site) == []
+    assert list((site.folder / ".ingestion" / "outgoing").iterdir()) == []

@@ -9,8 +9,10 @@ import pytest
 
 from ingestion_pipeline.app import Pipeline, open_pipeline
 from ingestion_pipeline.domain.errors import ProtectedError
+from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline_tests.conftest import Site
 from ingestion_pipeline_tests.files import COLUMNS, assert_agree, people, spelled
+from ingestion_pipeline_tests.phases import lead
 
 Rows = list[dict[str, str]]
 
@@ -175,3 +177,21 @@ def test_status_words_are_no_evidence_of_what_a_script_has_seen(
 
     assert cell(read(site.csv), "1", "document_text") == "acknowledged"
     agree(site, pipeline, leading)
+
+
+def test_what_postgres_wrote_while_it_led_is_not_undone(site: Site, pipeline: Pipeline) -> None:
+    site.put(spelled(people(range(4))))
+    pipeline.sync()
+    pipeline.write("1", {"link": "first text"})
+    pipeline.write("1", {"link": "second text"})
+    lead(pipeline, Phase.DATABASE_PRIMARY)
+    pipeline.write("1", {"link": "first text"})
+    lead(pipeline, Phase.DUAL_WRITE)
+    rows = read(site.csv)
+    rows[0]["type"] = "ENTP"
+    rewrite(site.csv, rows)
+
+    pipeline.write("3", {"type": "ISFP"})
+
+    assert cell(read(site.csv), "1", "link") == "first text"
+    assert_agree(site, pipeline)

@@ -1,109 +1,95 @@
-"""Versions in a local folder.
+"""A local folder that versions are published to, open to its owner only."""
 
-The format asks for one thing only: that a name can be made if nobody has it. A manifest is made after its
-CSV has been read back, so whatever has a manifest was whole when it was published.
-"""
-
-import hashlib
+import errno
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import count
+from datetime import datetime
 from pathlib import Path
 
-from ingestion_pipeline.domain.version import Content, Manifest, Version, key
-from ingestion_pipeline.stores.atomic import Draft, digest, draft, make_folder
+from ingestion_pipeline.domain.errors import Place as Where
+from ingestion_pipeline.domain.errors import UnavailableError
+from ingestion_pipeline.stores.atomic import CHUNK, Draft, make_folder, sync_folder
+from ingestion_pipeline.stores.bucket.place import UnreadableError, sweep_drafts
 
-_MANIFEST = ".manifest.json"
+_AMISS = frozenset({errno.EIO, errno.EISDIR, errno.EUCLEAN, errno.EBADMSG})
+"""What the disk says of one file that is damaged, rather than of itself."""
 
 
-class VersionFolder:
-    """Versions in one folder, open to its owner only.
+class Folder:
+    """See `place.Place`.
 
     Args:
-        folder: Where they lie; made when the first one is published.
+        folder: Where versions lie; made when the first one is published.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     @property
-    def place(self) -> str:
-        """Where the versions lie, for people."""
+    def where(self) -> str:
+        """The folder."""
         return str(self._folder)
 
-    def newest(self) -> Version | None:
-        """The newest good version."""
-        return next((version for version in self.listing() if version.good), None)
-
-    def listing(self) -> Iterator[Version]:
-        """All versions, the newest first, each with its bytes compared to its manifest's digest."""
-        return (self._version(path) for path in self._manifests())
-
-    @contextmanager
-    def draft(self) -> Iterator["VersionDraft"]:
-        """A version being written; gone at the end unless it was published."""
+    @property
+    def drafts(self) -> Path:
+        """The folder itself, so that a new file needs its name only."""
         make_folder(self._folder)
-        with draft(self._folder / "version") as new:
-            yield VersionDraft(self, new)
+        return self._folder
 
-    def _manifests(self) -> list[Path]:
-        return sorted(self._folder.glob(f"csv-versions/*/*/*{_MANIFEST}"), reverse=True)
+    def create(self, key: str, draft: Draft) -> None:
+        """Publish a file under a name that nobody has, once it has been read back."""
+        target = self._folder / key
+        make_folder(target.parent)
+        draft.create(target)
 
-    def _version(self, path: Path) -> Version:
-        data = path.with_name(path.name.removesuffix(_MANIFEST))
-        name = data.relative_to(self._folder).as_posix()
+    def read(self, key: str, version_id: str | None = None) -> Iterator[bytes]:
+        """The bytes under a name, in pieces."""
+        del version_id
+        path = self._folder / key
         try:
-            manifest = Manifest.from_bytes(path.read_bytes())
-            found = digest(data)
-        except (OSError, ValueError):
-            return Version(name, None, good=False)
-        content = manifest.content
-        good = (manifest.key, content.sha256, content.size) == (name, found.sha256, found.size)
-        return Version(name, manifest, good)
+            with path.open("rb") as file:
+                while chunk := file.read(CHUNK):
+                    yield chunk
+        except (FileNotFoundError, NotADirectoryError):
+            raise FileNotFoundError(key) from None
+        except OSError as error:
+            raise _unavailable(error, path) from None
 
-    def _publish(self, new: Draft, content: Content) -> Manifest:
-        parent = next((hashlib.sha256(path.read_bytes()).hexdigest() for path in self._manifests()), None)
-        for number in count():
-            name = key(content.published_at, number)
-            target = self._folder / name
-            make_folder(target.parent)
-            try:
-                new.create(target)
-            except FileExistsError:
-                continue
-            manifest = Manifest(name, parent, content)
-            with draft(target.with_name(target.name + _MANIFEST)) as kept:
-                kept.write(manifest.as_bytes())
-                kept.create()
-            return manifest
-        raise AssertionError
+    def names(self, prefix: str) -> Iterator[str]:
+        """Every key that begins so, in order."""
+        # Path.rglob would pass over a folder that may not be read.
+        walked = os.walk(self._folder / prefix.rpartition("/")[0], onerror=_refuse_unless_missing)
+        files = (Path(folder, name) for folder, _, names in walked for name in names)
+        found = (path.relative_to(self._folder).as_posix() for path in files if path.is_file())
+        return iter(sorted(name for name in found if name.startswith(prefix)))
+
+    def remove(self, key: str) -> None:
+        """Take a name away, if it is there."""
+        path = self._folder / key
+        if path.exists():
+            path.unlink(missing_ok=True)
+            sync_folder(path.parent)
+
+    def is_public(self) -> bool:
+        """Whether others than the owner may enter the folder."""
+        return self._folder.is_dir() and bool(self._folder.stat().st_mode & 0o077)
+
+    def sweep(self, prefix: str, before: datetime) -> int:
+        """Take away the files of programs that died while they wrote."""
+        del prefix
+        return sweep_drafts(self._folder, before)
 
 
-class VersionDraft:
-    """A version being written."""
+def _refuse_unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise _unavailable(error, error.filename) from None
 
-    def __init__(self, versions: VersionFolder, new: Draft) -> None:
-        self._versions = versions
-        self._new = new
 
-    def write(self, data: bytes, /) -> None:
-        """Append bytes of the CSV."""
-        self._new.write(data)
-
-    @property
-    def sha256(self) -> str:
-        """Hex digest of what has been written."""
-        return self._new.sha256
-
-    @property
-    def size(self) -> int:
-        """Bytes written."""
-        return self._new.size
-
-    def publish(self, content: Content) -> Manifest:
-        """Publish what has been written, once it has been read back.
-
-        Raises:
-            UnavailableError: The place does not hold what was written to it.
-        """
-        return self._versions._publish(self._new, content)  # noqa: SLF001 - the draft is the folder's own
+def _unavailable(error: OSError, path: Path | str) -> UnavailableError:
+    kind = UnreadableError if error.errno in _AMISS else UnavailableError
+    return kind(
+        f"it cannot be read: {error.strerror}",
+        code="versions_unavailable",
+        place=Where(file=str(path)),
+        hint="Check the disk and the permissions.",
+    )

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ingestion_pipeline.domain.ports import Sink
-from ingestion_pipeline.stores.atomic import draft, make_folder
+from ingestion_pipeline.stores.atomic import CHUNK, draft, make_folder
 
-_CHUNK = 1024 * 1024
 _QUICK = 1
 _GZIP = 31
 _COPY = re.compile(r"_\d{8}T\d{12}Z(\.\w+)*$", re.ASCII)
@@ -51,7 +50,7 @@ class Backups:
             if self._compress:
                 _compress(file, new)
             else:
-                while chunk := file.read(_CHUNK):
+                while chunk := file.read(CHUNK):
                     new.write(chunk)
             new.create()
         for old in self._all()[: -self._most] if self._most else []:
@@ -66,6 +65,6 @@ class Backups:
 
 def _compress(source: BinaryIO, sink: Sink) -> None:
     packer = zlib.compressobj(_QUICK, wbits=_GZIP)
-    while chunk := source.read(_CHUNK):
+    while chunk := source.read(CHUNK):
         sink.write(packer.compress(chunk))
     sink.write(packer.flush())

@@ -291,6 +291,14 @@ class CsvReading:
         )
 
 
+def dialect_of(path: Path) -> Dialect:
+    """How a file is spelled, by one pass over it."""
+    with CsvReading(path) as file:
+        for _ in file.blocks():
+            pass
+        return file.dialect
+
+
 def _open(path: Path) -> BinaryIO:
     try:
         return path.open("rb")

@@ -14,7 +14,8 @@ from ingestion_pipeline.domain.receipt import Answered, Write
 from ingestion_pipeline.domain.record import Examination, is_rejected
 from ingestion_pipeline.domain.reports import Normalised, State
 from ingestion_pipeline.stores.atomic import Draft, Written, digest, draft, make_folder
-from ingestion_pipeline.stores.disk.csv_reading import CsvReading
+from ingestion_pipeline.stores.disk.csv_reading import CsvReading, dialect_of
+from ingestion_pipeline.stores.disk.incoming import Incoming
 from ingestion_pipeline.stores.disk.lock import FileLock, release
 from ingestion_pipeline.stores.disk.locked_csv import LockedCsv
 from ingestion_pipeline.stores.disk.normalising import normalise
@@ -137,6 +138,14 @@ class CsvStore:
         with draft(self.state_dir / "scratch") as new:
             yield new
 
+    @contextmanager
+    def incoming(self) -> Iterator[Incoming]:
+        """A file that is received on the CSV's own disk; gone at the end unless it takes its place."""
+        folder = self.state_dir / "incoming"
+        make_folder(folder)
+        with draft(self.path, folder) as new:
+            yield Incoming(new, self._locked)
+
     @property
     def takes_in(self) -> bool:
         """Whether the CSV holds writes that PostgreSQL, which leads, has yet to get."""
@@ -235,7 +244,7 @@ class CsvStore:
             ProtectedError: The file has become another one meanwhile; it is left as it is.
         """
         with self.reading() as file:
-            dialect = _dialect_of(self.path)
+            dialect = dialect_of(self.path)
             row = None if cells is None else [cells[name] for name in file.columns]
 
             with draft(self.path) as new:
@@ -257,13 +266,6 @@ def _check_meant(file: CsvReading, sha256: str, path: Path) -> None:
             place=Place(file=str(path)),
             hint="`ingest sync` reads it anew; then decide again.",
         )
-
-
-def _dialect_of(path: Path) -> Dialect:
-    with CsvReading(path) as file:
-        for _ in file.blocks():
-            pass
-        return file.dialect
 
 
 def _copy_with(

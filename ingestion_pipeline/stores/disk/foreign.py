@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
 from ingestion_pipeline.domain import merge
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.errors import Place, ProtectedError
@@ -17,6 +15,7 @@ from ingestion_pipeline.stores.disk.journal_log import JournalLog
 from ingestion_pipeline.stores.disk.row_file import RowFile
 from ingestion_pipeline.stores.disk.row_index import RowIndex
 from ingestion_pipeline.stores.disk.splicing import Splice, line
+from ingestion_pipeline.stores.disk.weighing import gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +113,6 @@ def check_brake(known: RowIndex | None, found: RowIndex, brakes: Brakes | None, 
             hint="Put the newest copy from csv_backup.backup_dir back; or, if that is meant, run "
             "`ingest settle --accept-loss`.",
         )
-
-
-def gone(known: RowIndex | None, found: RowIndex) -> int:
-    """How many row_ids are not there any more."""
-    return 0 if known is None else len(np.setdiff1d(known.hashes, found.hashes))
 
 
 def now() -> str:

@@ -92,12 +92,16 @@ class JournalLog:
         """Whether anything was ever written to it."""
         return bool(self._segments())
 
-    def announce(self, sha256: str) -> None:
-        """Note which file is about to be put in place for what PostgreSQL, which leads, already holds.
+    def announce(self, sha256: str, by: str = "") -> None:
+        """Note which file is about to be put in place without anything being written.
 
         Not brought to disk at once: lost, the file is only rendered once more.
+
+        Args:
+            sha256: Its hex digest.
+            by: The side whose state it is, where that is not what the journal says.
         """
-        self._write([Record(0, 0, 0, Kind.CLOSED, file=sha256, through=self.closed)], durably=False)
+        self._write([Record(0, 0, 0, Kind.CLOSED, by=by, file=sha256, through=self.closed)], durably=False)
 
     def take_back(self, records: Sequence[Record]) -> None:
         """Undo the last append, whose write could not be finished."""

@@ -10,13 +10,15 @@ from pathlib import Path
 
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.change import Change
+from ingestion_pipeline.domain.errors import InputRefusedError, Place, ProtectedError
 from ingestion_pipeline.domain.journal import Kind, Record
 from ingestion_pipeline.domain.pending import Pending, Placed
+from ingestion_pipeline.domain.phase import Side
 from ingestion_pipeline.domain.phase_change import PhaseChange
 from ingestion_pipeline.domain.ports import Sink
 from ingestion_pipeline.domain.receipt import Write
-from ingestion_pipeline.domain.reports import Merged, State
-from ingestion_pipeline.stores.atomic import digest, draft
+from ingestion_pipeline.domain.reports import Merged, State, Weighed
+from ingestion_pipeline.stores.atomic import Draft, digest, draft
 from ingestion_pipeline.stores.disk import foreign as others
 from ingestion_pipeline.stores.disk.backups import Backups
 from ingestion_pipeline.stores.disk.csv_reading import CsvReading
@@ -28,6 +30,7 @@ from ingestion_pipeline.stores.disk.phase_log import PhaseLog
 from ingestion_pipeline.stores.disk.row_file import RowFile
 from ingestion_pipeline.stores.disk.row_index import RowIndex
 from ingestion_pipeline.stores.disk.splicing import Splice, line
+from ingestion_pipeline.stores.disk.weighing import changed, gone
 
 LEFT_FOR = 24 * 3600.0
 """Seconds after which nobody uses a pinned file, or a request without a name, any more."""
@@ -106,6 +109,8 @@ class LockedCsv:
         if not self.path.is_file():
             return False
         known = self._known()
+        if self._is_outdated():
+            return False
         if known is not None and self._rows.is_current(known):
             self._rows.take(known)
             return True
@@ -120,6 +125,8 @@ class LockedCsv:
         if not self.path.is_file():
             return False
         self.journal.catch_up()
+        if self._is_outdated():
+            return False
         known = self._rows.saved()
         if known is not None and self._rows.is_current(known):
             return True
@@ -200,7 +207,7 @@ class LockedCsv:
             splice.replaced |= dict.fromkeys(person.places, raw[row_id])
         if splice:
             with self._rows.opened() as file:
-                self._rows.replace(file, splice)
+                self._rows.replace(file, splice, by=Side.POSTGRES)
 
     def render(self, write: Callable[[Sink], object], *, foreign: str | None = None) -> Merged | None:
         """Replace the whole file by what is written, unless it is the same.
@@ -222,10 +229,54 @@ class LockedCsv:
                 named = self.path.with_stem(f"{self.path.stem}_foreign")
                 aside = Backups(Path(foreign), 0, compress=False).copy(self.path, named)
             if found != new.sha256:
-                self.journal.announce(new.sha256)
+                self.journal.announce(new.sha256, Side.POSTGRES)
                 new.replace(replaced=self._rows.check_was(before))
         self.adopt()
         return None if aside is None else self._note_merged(Merged(at=others.now(), aside=str(aside)))
+
+    def weigh(self, path: Path, new: RowIndex, brakes: Brakes | None) -> Weighed:
+        """What putting another file in this one's place would change.
+
+        Args:
+            path: The other.
+            new: Its index.
+            brakes: How many rows may be gone; None for any number.
+
+        Raises:
+            ProtectedError: Too many rows would be gone.
+        """
+        known = self._known()
+        present = self._readable(known)
+        last = present or known
+        lost = gone(last, new)
+        if last is not None and brakes is not None and brakes.stop(lost, len(last.hashes)):
+            raise ProtectedError(
+                f"{lost} of {len(last.hashes)} rows would be gone",
+                code="brake",
+                place=Place(file=str(self.path)),
+                hint="If that is meant, run it again with --accept-loss; nothing has been changed.",
+            )
+        updated = None if present is None else changed(self.path, present, path, new)
+        return Weighed(len(new.hashes), gone(new, last), updated, lost)
+
+    def restore(self, new: Draft, index: RowIndex, epoch: int) -> None:
+        """Make the file one that it once was, for good: the other side is to be made equal to it.
+
+        Args:
+            new: The file.
+            index: Its index.
+            epoch: The epoch in force.
+        """
+        self._known()
+        self._rows.replace_all(new, index, [Record(0, 0, epoch, Kind.RESTORED, at=others.now())])
+
+    def outdate(self, epoch: int) -> None:
+        """Note that PostgreSQL, which leads, is made what it once was.
+
+        Until the file is rendered anew and that is closed, it is not ours, whatever becomes of this program.
+        """
+        self.journal.catch_up()
+        self.journal.append([Record(0, 0, epoch, Kind.RESTORED, at=others.now())])
 
     def adopt(self) -> None:
         """Take the file as it lies there for the one that was written last."""
@@ -300,6 +351,19 @@ class LockedCsv:
             self.journal.go_on_from(saved.sequence)
         return saved
 
+    def _readable(self, known: RowIndex | None) -> RowIndex | None:
+        """The index of the file that is there; None where it is not, or cannot be read."""
+        if not self.path.is_file():
+            return None
+        if known is not None and self._rows.is_current(known):
+            return known
+        with suppress(InputRefusedError):
+            return self._rows.build()
+        return None
+
+    def _is_outdated(self) -> bool:
+        return any(one.kind is Kind.RESTORED and one.file is None for one in self.journal.open)
+
     def _looked_at(self) -> tuple[Identity, str]:
         """The file's identity and its digest; the identity first, so that it is never a newer file's."""
         identity = self._rows.identity()
@@ -308,12 +372,15 @@ class LockedCsv:
     def _reconcile(
         self, known: RowIndex | None, identity: Identity, sha256: str, brakes: Brakes | None
     ) -> Merged | None:
+        if known is not None and known.sha256 == sha256:
+            self._unmake_restored(sha256)
         if known is not None and self._rows.has_content(known, sha256):
             # Touched, or copied to another place, with the same content.
             self._rows.keep(replace(known, identity=identity))
             return None
         found = self._rows.build()
-        others.check_brake(known, found, brakes, self.path)
+        if found.sha256 != self.journal.file:
+            others.check_brake(known, found, brakes, self.path)
         foreign = known is None or known.sha256 != found.sha256
         first = known is None and not self.journal.written_last and self.journal.file is None
         ours = first or found.sha256 == self.journal.file
@@ -330,6 +397,13 @@ class LockedCsv:
             self._rows.forget()
             raise
         return self._note_merged(finding.merged) if foreign else None
+
+    def _unmake_restored(self, sha256: str) -> None:
+        """Say of a file that was killed just before it took this one's place that it never did."""
+        last = self.journal.open[-1] if self.journal.open else None
+        if last is not None and last.kind is Kind.RESTORED and last.file not in (None, sha256):
+            record = Record(0, 0, last.epoch, Kind.RESTORED, at=last.at, file=sha256, through=last.sequence)
+            self.journal.append([record])
 
     def _note_merged(self, merged: Merged) -> Merged:
         with draft(self._merged) as new:
@@ -350,7 +424,7 @@ class LockedCsv:
         # Only who holds the lock makes files of this name, so none of them is somebody's still.
         for left in (*self.path.parent.glob(f".{self.path.name}.*.tmp"), *self._state.glob(".*.tmp")):
             left.unlink(missing_ok=True)
-        for left in (*self._state.glob("pin-*"), *self._state.glob("intake/*.tmp")):
+        for left in (*self._state.glob("pin-*"), *self._state.glob("in*/*.tmp")):
             with suppress(FileNotFoundError):
                 if time.time() - left.stat().st_ctime > LEFT_FOR:
                     left.unlink()

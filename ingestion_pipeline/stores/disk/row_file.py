@@ -13,7 +13,7 @@ from ingestion_pipeline.domain.errors import Place, ProtectedError, UnavailableE
 from ingestion_pipeline.domain.journal import Record
 from ingestion_pipeline.domain.ports import Sink
 from ingestion_pipeline.domain.record import Examination, is_rejected
-from ingestion_pipeline.stores.atomic import draft
+from ingestion_pipeline.stores.atomic import Draft, draft
 from ingestion_pipeline.stores.disk import row_index
 from ingestion_pipeline.stores.disk.identity import Identity
 from ingestion_pipeline.stores.disk.journal_log import JournalLog
@@ -68,9 +68,10 @@ class RowFile:
 
     def saved(self) -> RowIndex | None:
         """The index of the file that was written last; None where there is none."""
-        mark = (self.identity(), self._journal.written_last)
-        if self._index is not None and (self._index.identity, self._index.sequence) == mark:
-            return self._index
+        if self._index is not None and self.path.is_file():
+            mark = (self.identity(), self._journal.written_last)
+            if (self._index.identity, self._index.sequence) == mark:
+                return self._index
         return row_index.load(self._index_path)
 
     def is_current(self, saved: RowIndex) -> bool:
@@ -168,35 +169,59 @@ class RowFile:
         several = {int(found) for found in hashes[counts > 1]}
         return lambda row_id: bool(several) and row_index.hash_of(row_id) in several
 
-    def replace(self, file: BinaryIO, splice: Splice, records: Sequence[Record] = ()) -> list[Record]:
+    def replace(
+        self, file: BinaryIO, splice: Splice, records: Sequence[Record] = (), by: str = ""
+    ) -> list[Record]:
         """Put the spliced file in place, once the journal has the records; gives them with their numbers.
+
+        Args:
+            file: The file as it is.
+            splice: What becomes of it.
+            records: What the journal is to keep.
+            by: Without records, the side whose state it is; see `JournalLog.announce`.
 
         Raises:
             UnavailableError: The disk refuses; nothing was written.
             ProtectedError: Somebody else changed the file at this very moment; nothing was written.
         """
-        appended: list[Record] = []
         before = Identity.of(os.fstat(file.fileno()))
         with draft(self.path) as new:
             index = self._spliced(file, splice, new)
+            return self._put_in_place(new, index, before, records, by)
 
-            def last_before_rename() -> None:
-                if self.identity() != before:
-                    raise self._changed()
-                appended.extend(self._promised(records, new.sha256))
+    def replace_all(self, new: Draft, index: RowIndex, records: Sequence[Record]) -> None:
+        """Put a whole file in place, whatever is there, once the journal has the records.
 
-            try:
-                written = new.replace(last_before_rename, self.check_was(before))
-            except BaseException as error:
-                if not new.is_in_place():
-                    if appended:
-                        self._journal.take_back(appended)
-                    raise
-                if isinstance(error, OSError):
-                    raise self._unsure(error) from None
+        Args:
+            new: The file.
+            index: Its index.
+            records: What the journal is to keep.
+        """
+        before = Identity.of(self.path.stat()) if self.path.exists() else None
+        self._put_in_place(new, index, before, records)
+
+    def _put_in_place(
+        self, new: Draft, index: RowIndex, before: Identity | None, records: Sequence[Record], by: str = ""
+    ) -> list[Record]:
+        appended: list[Record] = []
+
+        def last_before_rename() -> None:
+            if before is not None and self.identity() != before:
+                raise self._changed()
+            appended.extend(self._promised(records, new.sha256, by))
+
+        try:
+            written = new.replace(last_before_rename, None if before is None else self.check_was(before))
+        except BaseException as error:
+            if not new.is_in_place():
+                if appended:
+                    self._journal.take_back(appended)
                 raise
-            # Of the file that was written, whatever has taken its place since.
-            self.keep(replace(index, sha256=written.sha256, identity=Identity.of(new.stat())))
+            if isinstance(error, OSError):
+                raise self._unsure(error) from None
+            raise
+        # Of the file that was written, whatever has taken its place since.
+        self.keep(replace(index, sha256=written.sha256, identity=Identity.of(new.stat())))
         return appended
 
     def check_was(self, before: Identity | None) -> Callable[[os.stat_result], None]:
@@ -208,10 +233,10 @@ class RowFile:
 
         return check
 
-    def _promised(self, records: Sequence[Record], sha256: str) -> list[Record]:
+    def _promised(self, records: Sequence[Record], sha256: str, by: str) -> list[Record]:
         """Have the journal keep the records, or where there are none, which file comes."""
         if not records:
-            self._journal.announce(sha256)
+            self._journal.announce(sha256, by)
             return []
         return self._journal.append([*records[:-1], replace(records[-1], file=sha256)])
 

@@ -8,7 +8,7 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -114,8 +114,13 @@ def load(path: Path) -> RowIndex | None:
     )
 
 
-def build(path: Path, sequence: int) -> RowIndex:
+def build(path: Path, sequence: int, progress: Callable[[int], None] | None = None) -> RowIndex:
     """The index of a file, read through the gate.
+
+    Args:
+        path: The file.
+        sequence: The last record of the journal that is in it.
+        progress: Told how many bytes have been read.
 
     Raises:
         InputRefusedError: The file does not keep the contract.
@@ -123,7 +128,7 @@ def build(path: Path, sequence: int) -> RowIndex:
     """
     hashes: list[int] = []
     lengths: list[int] = []
-    with CsvReading(path) as file:
+    with CsvReading(path, progress) as file:
         key = file.columns.index("row_id")
         for block in file.blocks():
             hashes.extend(hash_of(row[key]) for row in block.rows)

@@ -11,10 +11,9 @@ import numpy as np
 
 from ingestion_pipeline.domain.dialect import Dialect
 from ingestion_pipeline.domain.ports import Sink
+from ingestion_pipeline.stores.atomic import CHUNK
 from ingestion_pipeline.stores.disk.row_index import RowIndex, hash_of
 from ingestion_pipeline.stores.disk.spelling import spell
-
-_CHUNK = 1024 * 1024
 
 
 class StaleIndexError(Exception):
@@ -128,7 +127,7 @@ class _Source:
 
     def copy_to(self, offset: int, target: "_Target") -> None:
         while self._offset < offset:
-            target.write(self.read(min(_CHUNK, offset - self._offset)))
+            target.write(self.read(min(CHUNK, offset - self._offset)))
 
 
 class _Target:

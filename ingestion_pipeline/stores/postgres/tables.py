@@ -78,6 +78,11 @@ class PostgresTables:
                 cursor.connection.rollback()
         return state
 
+    def establish(self, state: State) -> None:
+        """Begin in a database that holds nothing, with a phase that was in force elsewhere before."""
+        with self._pool.transaction() as cursor:
+            cursor.execute(_state.establish, {"phase": state.phase, "epoch": state.epoch})
+
     def sync(
         self,
         opened: Callable[[], AbstractContextManager[Blocks]],

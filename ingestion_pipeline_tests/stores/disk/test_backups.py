@@ -137,6 +137,6 @@ def test_a_disk_that_refuses_leaves_no_half_copy(
 
 
 def test_a_large_file_is_copied_in_pieces(csv: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backups, "_CHUNK", 1000)
+    monkeypatch.setattr(backups, "CHUNK", 1000)
     assert Backups(folder, 1, compress=False).copy(csv, csv).read_bytes() == CONTENT
     assert gzip.decompress(Backups(folder, 1, compress=True).copy(csv, csv).read_bytes()) == CONTENT

@@ -150,7 +150,7 @@ def test_every_row_may_go_and_come_back(path: Path, *, final: bool) -> None:
 
 
 def test_a_large_file_is_copied_in_pieces(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(splicing, "_CHUNK", 7)
+    monkeypatch.setattr(splicing, "CHUNK", 7)
     rows = people(range(20))
     index = built(path, spelled(rows))
     data, _ = spliced(path, index, Splice({10: line(person(10, link="x"), index.dialect)}))

@@ -1,0 +1,170 @@
+"""Dumps of the database: made, restored, and, with the versions, tried out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from ingestion_pipeline.app.authority import Authority
+from ingestion_pipeline.app.places import Places
+from ingestion_pipeline.app.published import kept_before, manifest_of
+from ingestion_pipeline.domain.errors import SettingsError
+from ingestion_pipeline.domain.phase import Phase
+from ingestion_pipeline.domain.ports import Sink
+from ingestion_pipeline.domain.reports import CompareReport, State
+from ingestion_pipeline.domain.version import Content, Form, Manifest
+from ingestion_pipeline.operations.drill import Drilled, drill
+from ingestion_pipeline.operations.export import ExportReport
+from ingestion_pipeline.operations.restore_dump import restore_dump
+from ingestion_pipeline.stores.atomic import draft
+from ingestion_pipeline.stores.postgres import dumping, schema
+from ingestion_pipeline.stores.postgres.pool import Pool
+from ingestion_pipeline.stores.postgres.tables import PostgresTables
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseRestored:
+    """What restoring a dump did.
+
+    Attributes:
+        key: The dump.
+        state: The phase in force, with its new epoch.
+        version_before: The version of the state that was there before, if it could be published.
+        kept: Where the CSV that was there before was kept instead.
+        equal: Whether both sides were equal afterwards; None where there is one.
+    """
+
+    key: str
+    state: State
+    version_before: str | None
+    kept: Path | None
+    equal: bool | None
+
+
+class DatabaseBackups:
+    """Makes and restores dumps of what PostgreSQL holds, history and all.
+
+    Args:
+        places: The site's.
+        authority: Who leads.
+        export: Publishes a version.
+        compare: Compares both sides.
+    """
+
+    def __init__(
+        self,
+        places: Places,
+        authority: Authority,
+        export: Callable[[], ExportReport],
+        compare: Callable[[], CompareReport],
+    ) -> None:
+        self._places = places
+        self._authority = authority
+        self._export = export
+        self._compare = compare
+
+    @property
+    def place(self) -> str:
+        """Where dumps lie, for people."""
+        return self._places.backups.place
+
+    def make(self, *, run_id: str | None = None) -> Manifest:
+        """Dump the database, and publish the dump; gives its manifest.
+
+        Args:
+            run_id: The Dagster run that asks, if one does.
+
+        Raises:
+            SettingsError: In original PostgreSQL has no part.
+            UnavailableError: A place is away, or pg_dump is missing or too old.
+        """
+        self._state()
+        with self._places.backups.draft(Form.DUMP) as new:
+            found = dumping.dump(self._places.pool, new)
+            content = Content(
+                sha256=found.sha256,
+                size=found.size,
+                rows=found.rows,
+                columns=found.columns,
+                dialect=found.dialect,
+                phase=found.phase,
+                epoch=found.epoch,
+                published_at=datetime.now(UTC),
+                run_id=run_id,
+            )
+            return new.publish(content, found.made_by)
+
+    def restore(self, name: str) -> DatabaseRestored:
+        """Make the database what a dump holds, as a new epoch, and bring the other side level.
+
+        Where the CSV leads, it goes on leading: of the dump only history is new.
+
+        Args:
+            name: `latest`, the dump's key, or how its key ends.
+
+        Raises:
+            InputRefusedError: The dump is damaged, or of another release; nothing was changed.
+            ProtectedError: The phase changed meanwhile.
+            UnavailableError: A place is away.
+        """
+        state = self._state()
+        manifest = manifest_of(self._places.backups, name)
+        with draft(self._places.publishing.drafts / "dump") as new:
+            self._places.backups.fetch(manifest, new)
+            before, kept = kept_before(self._places, self._export)
+            ends = restore_dump(
+                self._places.csv,
+                lambda: self._places.tables,
+                partial(dumping.replace, self._places.pool, new.path),
+                state=state,
+                aside=str(self._places.settings.csv_backup.backup_dir),
+            )
+        equal = self._compare().equal if ends.phase.follower else None
+        return DatabaseRestored(manifest.key, ends, before, kept, equal)
+
+    def drill_version(self) -> Drilled:
+        """Restore the newest version into a database of its own, and see what that renders."""
+        return drill(self._places.versions, self._with_csv)
+
+    def drill_dump(self) -> Drilled:
+        """Restore the newest dump into a database of its own, and see what that renders."""
+        return drill(self._places.backups, self._with_dump)
+
+    def _with_csv(self, write: Callable[[Sink], None]) -> str:
+        with self._places.csv.incoming() as incoming, dumping.scratch_database(self._places.pool) as pool:
+            write(incoming)
+            schema.upgrade(pool)
+            tables = PostgresTables(pool)
+            tables.sync(
+                incoming.reading,
+                began=tables.begin(Phase.DUAL_WRITE),
+                brakes=None,
+                dry_run=False,
+                step=lambda _name: None,
+            )
+            return _rendered(pool)
+
+    def _with_dump(self, write: Callable[[Sink], None]) -> str:
+        with (
+            draft(self._places.publishing.drafts / "dump") as new,
+            dumping.scratch_database(self._places.pool) as pool,
+        ):
+            write(new)
+            dumping.restore_into(pool, new.path)
+            return _rendered(pool)
+
+    def _state(self) -> State:
+        state = self._authority.in_force()
+        if state.phase is Phase.ORIGINAL:
+            raise SettingsError(
+                "in phase original PostgreSQL has no part, and is not backed up",
+                code="no_part",
+                hint="`ingest export` publishes the CSV.",
+            )
+        return state
+
+
+def _rendered(pool: Pool) -> str:
+    with PostgresTables(pool).snapshot() as snapshot:
+        return snapshot.rendered_digest()[0]

@@ -1,0 +1,54 @@
+"""Retention: which versions may go."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from ingestion_pipeline.domain.version import Manifest
+
+_HOUR, _DAY, _MONTH = "%Y%m%d%H", "%Y%m%d", "%Y%m"
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How many versions are kept: the last ones, and the last one of so many hours, days and months.
+
+    Hours, days and months without a version do not count. Nothing asked for keeps all.
+    """
+
+    last: int = 0
+    hourly: int = 0
+    daily: int = 0
+    monthly: int = 0
+
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing is ever taken away."""
+        return not (self.last or self.hourly or self.daily or self.monthly)
+
+
+def superfluous(
+    versions: Sequence[Manifest], keep: Keep, protected: Collection[str], good: Callable[[Manifest], bool]
+) -> list[Manifest]:
+    """The versions that may go, the newest first.
+
+    Args:
+        versions: All there are, the newest first, as the chain counts.
+        keep: What is kept.
+        protected: Keys that a receipt names, and digests of content that a proof does.
+        good: Whether a version's bytes are those that were published; asked until one's are.
+    """
+    if keep.is_all:
+        return []
+    kept = {one.key for one in _kept(versions, keep)}
+    named = {one.key for one in versions if {one.key, one.content.sha256} & set(protected)}
+    newest_good = next((one.key for one in versions if good(one)), None)
+    return [one for one in versions if one.key not in kept | named | {newest_good}]
+
+
+def _kept(versions: Sequence[Manifest], keep: Keep) -> Iterator[Manifest]:
+    yield from versions[: keep.last]
+    for period, most in ((_HOUR, keep.hourly), (_DAY, keep.daily), (_MONTH, keep.monthly)):
+        newest: dict[str, Manifest] = {}
+        for one in versions:
+            newest.setdefault(one.content.published_at.strftime(period), one)
+        yield from list(newest.values())[:most]

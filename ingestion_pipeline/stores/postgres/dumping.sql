@@ -1,0 +1,138 @@
+-- name: export_snapshot
+-- Lets pg_dump see this very state; the transaction waits for it, idle, however long it takes.
+SELECT pg_export_snapshot(), set_config('idle_in_transaction_session_timeout', '0', true)
+
+-- name: others
+-- What lies in public and is not the pipeline's, as a pattern that pg_dump takes to the letter.
+SELECT format('public."%%s"', replace(relname, '"', '""'))
+FROM pg_class
+WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND relname !~ %(own)s
+
+-- name: database
+-- How this database is spelled and sorted.
+SELECT pg_encoding_to_char(encoding), datcollate, datctype FROM pg_database WHERE datname = current_database()
+
+-- name: create_database
+CREATE DATABASE {database} TEMPLATE template0 ENCODING {encoding} LC_COLLATE {collate} LC_CTYPE {ctype}
+
+-- name: keep_to_owner
+REVOKE ALL ON DATABASE {database} FROM PUBLIC
+
+-- name: drop_database
+DROP DATABASE IF EXISTS {database} WITH (FORCE)
+
+-- name: scratch_databases
+-- Those that this role made, or may drop.
+SELECT datname FROM pg_database WHERE datname LIKE %(pattern)s AND pg_has_role(datdba, 'USAGE')
+
+-- name: keep_others_out
+-- In the order in which writers take them.
+DO $$
+DECLARE
+    one regclass;
+BEGIN
+    FOR one IN
+        SELECT oid FROM pg_class
+        WHERE relkind = 'r' AND (
+            relnamespace = to_regnamespace('ingestion')
+            OR relnamespace = 'public'::regnamespace AND relname IN ({tables})
+        )
+        ORDER BY relnamespace <> 'public'::regnamespace, relname
+    LOOP
+        EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', one);
+    END LOOP;
+END
+$$
+
+-- name: refuse_old_epoch
+-- Epochs only rise: otherwise writers of an earlier one would be let in.
+DO $$
+BEGIN
+    IF to_regclass('ingestion.migration_state') IS NOT NULL THEN
+        IF EXISTS (SELECT FROM ingestion.migration_state WHERE epoch >= {epoch}) THEN
+            RAISE EXCEPTION USING ERRCODE = 'IP002', MESSAGE = 'the epoch in force is not before the given one';
+        END IF;
+    END IF;
+END
+$$
+
+-- name: keep_numbers
+-- The numbers given so far: what was given before must not be given again, since the CSV's journal knows it.
+CREATE TEMP TABLE given ON COMMIT DROP AS
+SELECT schemaname, sequencename, last_value
+FROM pg_sequences
+WHERE last_value IS NOT NULL AND (schemaname = 'ingestion' OR schemaname = 'public' AND sequencename ~ {own})
+
+-- name: raise_numbers
+SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, given.last_value)
+FROM pg_temp.given
+JOIN pg_sequences AS restored USING (schemaname, sequencename)
+WHERE coalesce(restored.last_value, 0) < given.last_value
+
+-- name: keep_grants
+-- What the owner has granted to others, as the statements that grant it again: a dump has none of it.
+CREATE TEMP TABLE granted ON COMMIT DROP AS
+SELECT format(
+    'GRANT %s%s ON %s %s TO %s%s', privilege_type, columns, kind, object,
+    CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE grantee::regrole::text END,
+    CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
+) AS again
+FROM (
+    SELECT '' AS columns, CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind,
+        format('%I.%I', nspname, relname) AS object, relacl AS acl, relowner AS owner
+    FROM pg_class
+    JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE nspname = 'ingestion' OR nspname = 'public' AND relname ~ {own}
+    UNION ALL
+    SELECT format('(%I)', attname), 'TABLE', format('%I.%I', nspname, relname), attacl, relowner
+    FROM pg_attribute
+    JOIN pg_class ON pg_class.oid = attrelid
+    JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE nspname = 'ingestion' OR nspname = 'public' AND relname ~ {own}
+    UNION ALL
+    SELECT '', 'SCHEMA', 'ingestion', nspacl, nspowner FROM pg_namespace WHERE nspname = 'ingestion'
+) AS owned
+CROSS JOIN LATERAL aclexplode(acl)
+WHERE grantee <> owner
+
+-- name: grant_again
+DO $$
+DECLARE
+    one text;
+BEGIN
+    FOR one IN SELECT again FROM pg_temp.granted LOOP
+        EXECUTE one;
+    END LOOP;
+END
+$$
+
+-- name: refuse_other_revision
+DO $$
+BEGIN
+    IF (SELECT version_num FROM ingestion.schema_version) IS DISTINCT FROM {revision} THEN
+        RAISE EXCEPTION USING ERRCODE = 'IP003', MESSAGE = 'the dump is of another schema revision';
+    END IF;
+END
+$$
+
+-- name: put_state
+-- Whoever began in an earlier epoch is refused from now on.
+INSERT INTO ingestion.migration_state (phase, epoch) VALUES ({phase}, {epoch})
+ON CONFLICT (singleton) DO UPDATE
+SET phase = excluded.phase, epoch = excluded.epoch, changed_at = now(), changed_by = session_user
+
+-- name: clear_pending
+DELETE FROM ingestion.pending
+
+-- name: have_rendered
+-- A CSV that follows is rendered whole: one person who has moved is enough for that.
+INSERT INTO ingestion.pending (row_id, revision, moved)
+SELECT people.row_id, people.revision, true
+FROM public.people, ingestion.migration_state
+WHERE phase = 'database_primary'
+LIMIT 1
+
+-- name: analyse
+-- Or the first plans would be guesses.
+ANALYZE public.people, public.processing_status, public.s3_metadata, ingestion.duplicate, ingestion.quarantine,
+    ingestion.history

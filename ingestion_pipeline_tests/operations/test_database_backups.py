@@ -1,0 +1,157 @@
+"""Dumps of the site's database: restored in every phase, whoever leads, and tried out."""
+
+from collections.abc import Callable
+
+import pytest
+
+from ingestion_pipeline.app import Pipeline, open_pipeline
+from ingestion_pipeline.domain.errors import InputRefusedError, ProtectedError, SettingsError
+from ingestion_pipeline.domain.phase import Phase
+from ingestion_pipeline.domain.receipt import checked
+from ingestion_pipeline.domain.version import Manifest
+from ingestion_pipeline_tests.conftest import Site
+from ingestion_pipeline_tests.files import people, rendered, spelled
+from ingestion_pipeline_tests.phases import lead
+
+ORIGINAL, DUAL, PRIMARY, NATIVE = Phase
+FOUR = spelled(people("4321"))
+
+
+@pytest.fixture
+def four(site: Site, pipeline: Pipeline) -> Pipeline:
+    """A site of four persons in dual_write, both sides equal."""
+    site.put(FOUR)
+    pipeline.sync()
+    return pipeline
+
+
+def dumped(pipeline: Pipeline, phase: Phase) -> Manifest:
+    """A dump made in this phase, and one person changed since."""
+    if pipeline.in_force().phase is not phase:
+        lead(pipeline, phase)
+    pipeline.write("1", {"name": "before"})
+    pipeline.settle()
+    manifest = pipeline.backups.make()
+    pipeline.write("1", {"name": "after"})
+    pipeline.settle()
+    return manifest
+
+
+@pytest.mark.parametrize("phase", [PRIMARY, NATIVE])
+def test_where_postgres_leads_it_is_what_the_dump_holds(site: Site, four: Pipeline, phase: Phase) -> None:
+    manifest = dumped(four, phase)
+    began = four.in_force()
+
+    report = four.backups.restore("latest")
+
+    assert (report.key, report.equal) == (manifest.key, True if phase is PRIMARY else None)
+    assert (four.read("1") or {})["name"] == "before"
+    assert (four.in_force().phase, four.in_force().epoch) == (phase, began.epoch + 1)
+    assert four.tables.state() == four.csv.state() == four.in_force()
+    if phase is PRIMARY:
+        assert rendered(four) == site.csv.read_bytes()
+    assert four.write("1", {"name": "since"}).revision > 0
+
+
+def test_where_the_csv_leads_it_goes_on_leading(site: Site, four: Pipeline) -> None:
+    dumped(four, DUAL)
+
+    report = four.backups.restore("latest")
+
+    assert report.equal
+    assert (four.read("1") or {})["name"] == "after"
+    assert rendered(four) == site.csv.read_bytes()
+
+
+def test_state_before_is_published_first(four: Pipeline) -> None:
+    dumped(four, PRIMARY)
+
+    report = four.backups.restore("latest")
+
+    assert report.version_before is not None
+    four.restore.version(report.version_before)
+    assert (four.read("1") or {})["name"] == "after"
+
+
+def test_who_began_before_is_refused(four: Pipeline) -> None:
+    dumped(four, PRIMARY)
+    began = four.in_force()
+    four.backups.restore("latest")
+
+    with pytest.raises(ProtectedError) as refused:
+        four.tables.write(began, "tester", [checked("1", {"name": "stale"})])
+
+    assert refused.value.code == "stale_epoch"
+
+
+def test_another_process_goes_on_writing(site: Site, four: Pipeline) -> None:
+    dumped(four, PRIMARY)
+    with open_pipeline(site.config) as other:
+        other.write("2", {"name": "other"})
+        four.backups.restore("latest")
+
+        other.write("2", {"name": "again"})
+
+    assert (four.read("2") or {})["name"] == "again"
+
+
+def test_killed_before_the_ledger_knows_it_goes_on(
+    site: Site, four: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dumped(four, PRIMARY)
+
+    class DiedError(BaseException):
+        """The program is over."""
+
+    def die(*_: object) -> None:
+        raise DiedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ingestion_pipeline.stores.disk.locked_csv.LockedCsv.keep", die)
+        with pytest.raises(DiedError):
+            four.backups.restore("latest")
+
+    with open_pipeline(site.config) as other:
+        other.write("2", {"name": "since"})
+        other.settle()
+        assert (other.read("1") or {})["name"] == "before"
+        assert other.compare().differences == ()
+
+
+def test_damaged_dump_changes_nothing(site: Site, four: Pipeline) -> None:
+    manifest = dumped(four, PRIMARY)
+    path = site.folder / "exports" / manifest.key
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    began = four.in_force(), site.csv.read_bytes()
+
+    with pytest.raises(InputRefusedError) as refused:
+        four.backups.restore("latest")
+
+    assert refused.value.code == "version_damaged"
+    assert (four.in_force(), site.csv.read_bytes()) == began
+    assert not four.backups.drill_dump().passed
+
+
+ASKS: list[Callable[[Pipeline], object]] = [
+    lambda pipeline: pipeline.backups.make(),
+    lambda pipeline: pipeline.backups.restore("latest"),
+]
+
+
+@pytest.mark.parametrize("ask", ASKS, ids=["make", "restore"])
+def test_in_original_there_is_nothing_to_dump(four: Pipeline, ask: Callable[[Pipeline], object]) -> None:
+    four.phase.rollback(ORIGINAL)
+
+    with pytest.raises(SettingsError) as refused:
+        ask(four)
+
+    assert refused.value.code == "no_part"
+
+
+def test_without_a_dump_there_is_none_to_restore(four: Pipeline) -> None:
+    with pytest.raises(SettingsError) as refused:
+        four.backups.restore("latest")
+
+    assert refused.value.code == "no_such_version"
