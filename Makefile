@@ -3,7 +3,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check bench campaign lock clean
+.PHONY: help setup demo dev test lint check bench campaign lock clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -28,13 +28,14 @@ dev: setup ## Open the Dagster UI on 127.0.0.1:3000, with the daemon
 test: setup ## Run all tests
 	$(BIN)/python -m pytest
 
-check: setup ## Format, lint, types, arrows, tests, definitions
+lint: setup ## Format, lint, types, arrows, definitions
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
 	$(BIN)/dagster definitions validate
+
+check: lint test ## All of lint, and all tests
 
 bench: setup ## Measure what a write costs, and how long writers wait for a change of phase
 	$(BIN)/python -m benchmarks.writing

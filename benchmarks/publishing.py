@@ -4,7 +4,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import shutil
 import statistics
 import subprocess
@@ -32,7 +31,7 @@ EVERY = 10
 
 
 def flat(pipeline: Pipeline) -> Callable[[], object]:
-    """COPY of the same text out of one table without indexes, to nowhere: the least an export can be."""
+    """COPY of the same text out of one table without indexes, into a file: the least an export can be."""
     connection = psycopg2.connect(pipeline.pool._dsn)  # noqa: SLF001 - the same server, without the pool
     connection.autocommit = True
     cursor = connection.cursor()
@@ -43,7 +42,7 @@ def flat(pipeline: Pipeline) -> Callable[[], object]:
         cursor.copy_expert(f"COPY flat ({names}) FROM STDIN (FORMAT csv)", file)
 
     def copy() -> None:
-        with Path(os.devnull).open("wb") as sink:
+        with pipeline.csv.path.with_name("flat.csv").open("wb") as sink:
             cursor.copy_expert(f"COPY flat ({names}) TO STDOUT (FORMAT csv)", sink)
 
     return copy
@@ -77,9 +76,10 @@ def restored(count: int, rounds: int) -> dict[str, Any]:
         shutil.copyfile(csv, one)
         _changed(one, other)
         version, ours, floors = pipeline.export().manifest.key, [], []
-        for _ in range(rounds):
+        for number in range(rounds):
             shutil.copyfile(other, csv)
             pipeline.sync(accept_loss=True)
+            pipeline.write("1", {"type": f"T{number}"})
             ours.append(seconds(lambda: pipeline.restore.version(version)))
             shutil.copyfile(other, csv)
             pipeline.sync(accept_loss=True)
@@ -110,7 +110,9 @@ def measure(verb: str, config: str, *words: str) -> None:
             pipeline.export()
         else:
             pipeline.restore.version(*words)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    # Not getrusage: that begins with what the parent took.
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    print(int(status.partition("VmHWM:")[2].split()[0]) / 1024)
 
 
 def _result(ours: list[float], floors: list[float], goal: float, memory: float) -> dict[str, Any]:

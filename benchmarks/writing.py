@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from string import ascii_lowercase
 
 import psycopg2
 
@@ -27,10 +28,11 @@ EACH = 200
 def people(path: Path, count: int) -> None:
     """A CSV of so many people, about 1.6 KB each, a third of the texts with quotes and newlines."""
     draw = random.Random(7)  # noqa: S311 - made-up data
+    words = ["".join(draw.choices(ascii_lowercase, k=draw.randrange(2, 10))) for _ in range(5000)]
     with path.open("w", newline="", encoding="utf-8") as file:
         file.write(",".join(COLUMNS) + "\n")
         for number in range(count, 0, -1):
-            text = "lorem ipsum dolor sit amet " * draw.randrange(30, 80)
+            text = " ".join(draw.choices(words, k=draw.randrange(130, 350)))
             text = f'"{text}\n""said""\n"' if number % 3 == 0 else text
             cells = {"row_id": str(number), "name": f"Person {number}", "email": f"p{number}@example.org"}
             cells |= {"type": "INTJ", "document_text": text, "processed": "yes"}

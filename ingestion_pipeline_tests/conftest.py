@@ -22,6 +22,13 @@ SAMPLES = Path(__file__).parent.parent / "sample_data"
 NAMED_SERVER = os.environ.get("DATABASE_URL")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that would find out about another server's ways."""
+    for item in items:
+        if "server" in getattr(item, "fixturenames", ()):
+            item.add_marker("server")
+
+
 @dataclass(frozen=True)
 class Server:
     """A PostgreSQL server on which tests may make databases."""

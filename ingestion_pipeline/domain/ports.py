@@ -495,8 +495,8 @@ class Versions(Protocol):
         """Where they lie, for people."""
         ...
 
-    def newest(self) -> Version | None:
-        """The newest good version."""
+    def holding(self, sha256: str) -> Manifest | None:
+        """The newest version's manifest, if it holds this content and is good."""
         ...
 
     def listing(self, *, read: bool = True) -> Iterator[Version]:

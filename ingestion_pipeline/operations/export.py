@@ -13,7 +13,7 @@ from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.ports import Csv, Sink, Snapshot, Tables, Versions
 from ingestion_pipeline.domain.proof import Proof
 from ingestion_pipeline.domain.reports import State
-from ingestion_pipeline.domain.version import Content, Form, Manifest, Version
+from ingestion_pipeline.domain.version import Content, Form, Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,6 @@ def export(
         UnavailableError: A place is not there, or does not hold what was written to it.
     """
     began = time.monotonic()
-    newest = versions.newest()
     with ExitStack() as stack:
         draft = stack.enter_context(versions.draft(form))
         # The file and the snapshot are of one instant: nobody writes the file between the two.
@@ -75,7 +74,7 @@ def export(
         rows, dialect = _write(state, csv, snapshot, draft)
         if state.phase is Phase.DUAL_WRITE and draft.sha256 != csv.sha256():
             raise _unequal()
-        manifest = _unchanged(newest, draft.sha256)
+        manifest = versions.holding(draft.sha256)
         published = manifest is None
         if manifest is None:
             content = Content(
@@ -100,13 +99,6 @@ def _compared_at(proof: Proof | None, sha256: str) -> datetime | None:
     """When both sides were last proved equal, where that was this content."""
     equal = proof is not None and proof.bytes_equal and proof.csv_sha256 == sha256
     return proof.stamped_at if proof is not None and equal else None
-
-
-def _unchanged(newest: Version | None, sha256: str) -> Manifest | None:
-    """The newest version's manifest, if it holds these bytes."""
-    if newest is None or newest.manifest is None or newest.manifest.content.sha256 != sha256:
-        return None
-    return newest.manifest
 
 
 def _write(state: State, csv: Csv, snapshot: Snapshot, sink: Sink) -> tuple[int, Dialect]:

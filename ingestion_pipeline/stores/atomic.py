@@ -1,7 +1,6 @@
 """Replacing a file: the old one whole or the new one whole, and on disk before anybody is told."""
 
 import ctypes
-import hashlib
 import os
 import secrets
 import stat
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ingestion_pipeline.domain.errors import Place, ProtectedError, UnavailableError
+from ingestion_pipeline.stores.digest import Digest
 
 CHUNK = 1024 * 1024
 """Bytes read at a time."""
@@ -40,13 +40,11 @@ class Draft:
         self._target = target
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         self._descriptor = os.open(path, flags, 0o600)
-        self._digest = hashlib.sha256()
-        self._size = 0
+        self._written = Digest()
 
     def write(self, data: bytes, /) -> None:
         """Append bytes, all of them."""
-        self._digest.update(data)
-        self._size += len(data)
+        self._written.write(data)
         write_all(self._descriptor, data)
 
     def settle(self) -> Written:
@@ -57,19 +55,17 @@ class Draft:
         """
         os.fsync(self._descriptor)
         os.lseek(self._descriptor, 0, os.SEEK_SET)
-        found = hashlib.sha256()
-        size = 0
+        found = Digest()
         while chunk := os.read(self._descriptor, CHUNK):
-            found.update(chunk)
-            size += len(chunk)
-        if (size, found.digest()) != (self._size, self._digest.digest()):
+            found.write(chunk)
+        if (found.size, found.sha256) != (self.size, self.sha256):
             raise UnavailableError(
                 "the disk does not hold what was written to it",
                 code="damaged_write",
                 place=Place(file=str(self._target)),
                 hint="Nothing was replaced. Check the disk before going on.",
             )
-        return Written(found.hexdigest(), size)
+        return Written(found.sha256, found.size)
 
     def replace(
         self,
@@ -165,12 +161,12 @@ class Draft:
     @property
     def sha256(self) -> str:
         """Hex digest of what has been written."""
-        return self._digest.hexdigest()
+        return self._written.sha256
 
     @property
     def size(self) -> int:
         """Bytes written."""
-        return self._size
+        return self._written.size
 
     def close(self) -> None:
         """Let go of the file; what was not put in place is gone."""
@@ -283,10 +279,8 @@ def make_folder(folder: Path) -> None:
 
 def digest(path: Path) -> Written:
     """The sha256 and the size of a file."""
-    found = hashlib.sha256()
-    size = 0
+    found = Digest()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
-            found.update(chunk)
-            size += len(chunk)
-    return Written(found.hexdigest(), size)
+            found.write(chunk)
+    return Written(found.sha256, found.size)

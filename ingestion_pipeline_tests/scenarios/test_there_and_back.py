@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count, cycle
+from itertools import count, cycle, islice
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,9 @@ from ingestion_pipeline_tests.scenarios.switching import Switching, sample
 
 PROCESSES = 4
 LONGEST = 5.0
+
+MOST_SWITCHES = 20
+"""How many it may take until somebody writes at the very moment at which a fault shows."""
 
 
 @contextmanager
@@ -72,21 +75,14 @@ def test_writer_who_comes_too_late_writes_in_the_new_phase(tmp_path: Path, datab
     assert switching.refused >= len(ROUND) // 2
 
 
-@pytest.mark.parametrize(
-    ("route", "mutant"),
-    [
-        ((Phase.DUAL_WRITE, Phase.DATABASE_PRIMARY, Phase.DUAL_WRITE), Mutant.NO_FENCE),
-        ((Phase.DUAL_WRITE, Phase.DATABASE_PRIMARY, Phase.DUAL_WRITE), Mutant.NO_DRAIN),
-        ((Phase.DUAL_WRITE,), Mutant.NO_MARK),
-        ((Phase.DUAL_WRITE,), Writers.NO_JOURNAL),
-    ],
-)
-def test_fault_is_noticed(
-    tmp_path: Path, database: str, route: tuple[Phase, ...], mutant: Mutant | Writers
-) -> None:
+@pytest.mark.parametrize("mutant", [Mutant.NO_FENCE, Mutant.NO_DRAIN, Mutant.NO_MARK, Writers.NO_JOURNAL])
+def test_fault_is_noticed(tmp_path: Path, database: str, mutant: Mutant | Writers) -> None:
+    back_and_forth = cycle((Phase.DUAL_WRITE, Phase.DATABASE_PRIMARY))
     with under_way(tmp_path, database, mutant) as (switching, tally):
-        for to in route:
+        for to in islice(back_and_forth, MOST_SWITCHES):
             switching.go(to)
             switching.look()
+            if tally.violations:
+                break
 
     assert tally.violations != []

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
-from typing import Protocol
 
 import zstandard
 
@@ -32,6 +31,7 @@ from ingestion_pipeline.domain.version import (
 )
 from ingestion_pipeline.stores.atomic import Draft, draft
 from ingestion_pipeline.stores.bucket.place import Place, UnreadableError
+from ingestion_pipeline.stores.digest import Digest
 
 LEFT_FOR = timedelta(days=1)
 """After which nobody works any more on what was never published."""
@@ -62,9 +62,11 @@ class Chain:
         """Where the versions lie, for people."""
         return self._place.where
 
-    def newest(self) -> Version | None:
-        """The newest good version."""
-        return next((version for version in self.listing() if version.good), None)
+    def holding(self, sha256: str) -> Manifest | None:
+        """The newest version's manifest, if it holds this content and is good."""
+        newest = next(self.listing(read=False), None)
+        manifest = None if newest is None or newest.amiss is not None else newest.manifest
+        return manifest if manifest and manifest.content.sha256 == sha256 and self.is_good(manifest) else None
 
     def listing(self, *, read: bool = True) -> Iterator[Version]:
         """All versions, the newest first, but for those that were removed.
@@ -95,13 +97,15 @@ class Chain:
             InputRefusedError: Its bytes are not those that were published. Some may have been written.
             UnavailableError: The place is away.
         """
-        stored, opened, size = hashlib.sha256(), hashlib.sha256(), 0
-        for chunk in _opened(self._stored(manifest, stored), manifest.stored.form):
-            opened.update(chunk)
-            size += len(chunk)
+        form = manifest.stored.form
+        stored = Digest()
+        opened = Digest() if form is Form.ZSTD else stored
+        for chunk in _opened(self._stored(manifest, stored), form):
+            if opened is not stored:
+                opened.write(chunk)
             sink.write(chunk)
-        wanted = manifest.stored if manifest.stored.form is Form.DUMP else manifest.content
-        if (stored.hexdigest(), opened.hexdigest(), size) != (
+        wanted = manifest.stored if form is Form.DUMP else manifest.content
+        if (stored.sha256, opened.sha256, opened.size) != (
             manifest.stored.sha256,
             wanted.sha256,
             wanted.size,
@@ -261,10 +265,10 @@ class Chain:
                 continue
         raise AssertionError
 
-    def _stored(self, manifest: Manifest, digest: "_Digest") -> Iterator[bytes]:
+    def _stored(self, manifest: Manifest, digest: Digest) -> Iterator[bytes]:
         try:
             for chunk in self._place.read(manifest.key, manifest.stored.version_id):
-                digest.update(chunk)
+                digest.write(chunk)
                 yield chunk
         except FileNotFoundError:
             raise damaged(manifest.key, "its bytes are gone") from None
@@ -295,25 +299,25 @@ class VersionDraft:
         self._chain = chain
         self._new = new
         self._form = form
-        self._digest = hashlib.sha256()
-        self._size = 0
+        self._opened = Digest() if form is Form.ZSTD else new
         self._packer = zstandard.ZstdCompressor(_LEVEL, write_checksum=True).compressobj()
 
     def write(self, data: bytes, /) -> None:
         """Append bytes."""
-        self._digest.update(data)
-        self._size += len(data)
-        self._new.write(self._packer.compress(data) if self._form is Form.ZSTD else data)
+        if self._form is Form.ZSTD:
+            self._opened.write(data)
+            data = self._packer.compress(data)
+        self._new.write(data)
 
     @property
     def sha256(self) -> str:
         """Hex digest of what has been written, before it is compressed."""
-        return self._digest.hexdigest()
+        return self._opened.sha256
 
     @property
     def size(self) -> int:
         """Bytes written, before they are compressed."""
-        return self._size
+        return self._opened.size
 
     def publish(self, content: Content, made_by: str | None = None) -> Manifest:
         """Publish what has been written, once it has been read back.
@@ -336,10 +340,6 @@ class VersionDraft:
 
 class _Nowhere:
     def write(self, data: bytes, /) -> None: ...
-
-
-class _Digest(Protocol):
-    def update(self, data: bytes, /) -> None: ...
 
 
 def damaged(name: str, why: str) -> InputRefusedError:

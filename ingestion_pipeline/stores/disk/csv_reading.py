@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from operator import sub
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, TypeVar
@@ -35,11 +36,21 @@ class Block:
         position: The first row's position in the file, from 1.
         rows: Their cells, every row as wide as the header.
         raw: Their bytes in the file.
+        ends: Where each row ends, in characters from the first.
     """
 
     position: int
     rows: list[list[str]]
     raw: bytes
+    ends: list[int]
+
+    def lengths(self) -> Iterator[int]:
+        """Each row's length in bytes, its line end included."""
+        begins = [0, *self.ends[:-1]]
+        if len(self.raw) == self.ends[-1]:
+            return map(sub, self.ends, begins)
+        text = self.raw.decode()
+        return (len(text[begin:end].encode()) for begin, end in zip(begins, self.ends, strict=True))
 
 
 class CsvReading:
@@ -58,6 +69,7 @@ class CsvReading:
         self._digest = hashlib.sha256()
         self._line = 2
         self._characters = 0
+        self._ends: list[int] = []
         self._quotings = list(Quoting)
         self.rows = 0
         self.size = 0
@@ -161,7 +173,7 @@ class CsvReading:
             self._check_spelling(rows, source)
             raw = source.encode()
             self._take(raw)
-            yield Block(self.rows + 1, rows, raw)
+            yield Block(self.rows + 1, rows, raw, self._ends)
             self.rows += len(rows)
 
     def _readable_rows(self) -> Iterator[tuple[int, list[str], str]]:
@@ -180,13 +192,14 @@ class CsvReading:
             self._line += source.count("\n")
 
     def _next_rows(self, reader: Iterator[list[str]], consumed: list[str], most: int) -> list[list[str]]:
-        self._characters = 0
+        self._characters, self._ends = 0, []
         rows: list[list[str]] = []
         whole = 0
         try:
             for row in islice(reader, most):
                 rows.append(row)
                 whole = len(consumed)
+                self._ends.append(self._characters)
                 if self._characters > CHARACTERS_PER_BLOCK:
                     break
         except csv.Error as error:

@@ -4,14 +4,13 @@ It also marks which file it describes, so that a file somebody else wrote is not
 CSV and can be thrown away at any time.
 """
 
-import csv
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from array import array
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -126,13 +125,12 @@ def build(path: Path, sequence: int, progress: Callable[[int], None] | None = No
         InputRefusedError: The file does not keep the contract.
         UnavailableError: It is not there, or was written to meanwhile.
     """
-    hashes: list[int] = []
-    lengths: list[int] = []
+    hashes, lengths = array("Q"), array("Q")
     with CsvReading(path, progress) as file:
         key = file.columns.index("row_id")
         for block in file.blocks():
             hashes.extend(hash_of(row[key]) for row in block.rows)
-            lengths.extend(_lengths(block.raw, len(block.rows)))
+            lengths.extend(block.lengths())
         file.check_current()
         return RowIndex(
             file.identity,
@@ -140,24 +138,9 @@ def build(path: Path, sequence: int, progress: Callable[[int], None] | None = No
             sequence,
             file.dialect,
             len(file.head),
-            np.array(hashes, dtype=np.uint64),
-            np.array(lengths, dtype=np.uint64),
+            np.frombuffer(hashes, dtype=np.uint64),
+            np.frombuffer(lengths, dtype=np.uint64),
         )
-
-
-def _lengths(raw: bytes, rows: int) -> Iterator[int]:
-    lines = raw.split(b"\n")
-    sizes = [len(line) + 1 for line in lines[:-1]]
-    if lines[-1]:
-        sizes.append(len(lines[-1]))
-    if len(sizes) == rows:
-        yield from sizes
-        return
-    reader = csv.reader((line.decode() + "\n" for line in lines), strict=True)
-    done = 0
-    for _ in islice(reader, rows):
-        yield sum(sizes[done : reader.line_num])
-        done = reader.line_num
 
 
 def hash_of(row_id: str) -> int:

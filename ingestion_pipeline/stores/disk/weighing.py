@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from ingestion_pipeline.stores.disk.row_index import RowIndex
 
-_LINES = np.dtype([("row_id", np.uint64), ("line", np.uint64)])
+_DIGEST = np.dtype(np.uint64)
 
 
 def gone(before: RowIndex | None, after: RowIndex | None) -> int:
@@ -29,18 +29,21 @@ def changed(before: Path, was: RowIndex, after: Path, now_is: RowIndex) -> int |
     """
     if was.dialect != now_is.dialect:
         return None
-    differing = np.setxor1d(_lines(before, was), _lines(after, now_is))["row_id"]
+    lines, other = _digests(before, was), _digests(after, now_is)
+    differing = [
+        was.hashes[np.isin(lines, other, invert=True)],
+        now_is.hashes[np.isin(other, lines, invert=True)],
+    ]
     both = np.intersect1d(was.hashes, now_is.hashes)
-    return len(np.intersect1d(differing, both))
+    return len(np.intersect1d(np.concatenate(differing), both))
 
 
-def _lines(path: Path, index: RowIndex) -> npt.NDArray[np.void]:
-    """A row_id and a digest of each line, without its end."""
+def _digests(path: Path, index: RowIndex) -> npt.NDArray[np.uint64]:
+    """Of each line, without its end."""
+    digests = bytearray()
     with path.open("rb") as file:
         file.seek(index.head)
-        lines = (file.read(int(length)).rstrip(b"\r\n") for length in index.lengths)
-        digests = [hashlib.blake2b(line, digest_size=8).digest() for line in lines]
-    found = np.empty(len(digests), dtype=_LINES)
-    found["row_id"] = index.hashes
-    found["line"] = np.frombuffer(b"".join(digests), dtype=np.uint64)
-    return found
+        for length in index.lengths:
+            line = file.read(int(length)).rstrip(b"\r\n")
+            digests += hashlib.blake2b(line, digest_size=_DIGEST.itemsize).digest()
+    return np.frombuffer(digests, dtype=_DIGEST)

@@ -5,7 +5,6 @@ joined to the tables by value. Equal bytes end the question but for what they ca
 text that no longer means the value beside it, and a value that no text means.
 """
 
-import hashlib
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
@@ -20,6 +19,7 @@ from ingestion_pipeline.domain.ordering import out_of_order
 from ingestion_pipeline.domain.phase import Side
 from ingestion_pipeline.domain.ports import Blocks
 from ingestion_pipeline.domain.reports import Found
+from ingestion_pipeline.stores.digest import Digest
 from ingestion_pipeline.stores.postgres import expressions, queries
 from ingestion_pipeline.stores.postgres.ordinals import copy_ordinals
 from ingestion_pipeline.stores.postgres.pool import Cursor, fetch_one
@@ -28,24 +28,6 @@ from ingestion_pipeline.stores.postgres.staging import Staged, stage
 
 _sql = queries.load("compare")
 _CODED = tuple(column for column in COLUMNS if not column.codec.is_text)
-
-
-class Digest:
-    """The sha256 and the length of the bytes written to it."""
-
-    def __init__(self) -> None:
-        self._digest = hashlib.sha256()
-        self.size = 0
-
-    def write(self, data: bytes, /) -> None:
-        """Take some bytes."""
-        self._digest.update(data)
-        self.size += len(data)
-
-    @property
-    def sha256(self) -> str:
-        """Hex digest of all bytes so far."""
-        return self._digest.hexdigest()
 
 
 def rendered_digest(cursor: Cursor) -> tuple[str, int]:

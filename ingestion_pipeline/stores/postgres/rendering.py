@@ -52,6 +52,10 @@ def _cell(column: Column, quoting: Quoting) -> sql.Composed:
     return sql.SQL("coalesce({}, '')").format(text) if quoting is Quoting.ALL else text
 
 
+_TOGETHER = 256 * 1024
+"""Bytes passed on at a time, about."""
+
+
 class _Lines:
     """Passes COPY's lines on, spelled as the dialect says. COPY hands over one row at a time."""
 
@@ -59,21 +63,25 @@ class _Lines:
         self._sink = sink
         self._spelled = spelled
         self._end = spelled.line_end.encode()
-        self._held = b""
+        self._held: list[bytes] = []
+        self._size = 0
         self.rows = 0
 
     def begin(self) -> None:
         """Write the header."""
-        header = self._spelled.header()
-        self._held = self._end
-        self._sink.write(header[: -len(self._end)])
+        self._held = [self._spelled.header()[: -len(self._end)]]
 
     def write(self, row: bytes) -> None:
-        """Take one row, ended by a newline; the line end before it is written first."""
-        self._sink.write(self._held + row[:-1])
+        """Take one row, ended by a newline; passed on together with others."""
+        self._held.append(row[:-1])
+        self._size += len(row)
         self.rows += 1
+        if self._size >= _TOGETHER:
+            # The last one waits: whether a line end follows it is known at the end.
+            last = self._held.pop()
+            self._sink.write(self._end.join(self._held) + self._end)
+            self._held, self._size = [last], len(last)
 
     def end(self) -> None:
         """Write what ends the file."""
-        if self._spelled.final_newline:
-            self._sink.write(self._end)
+        self._sink.write(self._end.join(self._held) + self._end * self._spelled.final_newline)

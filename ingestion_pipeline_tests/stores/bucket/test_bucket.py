@@ -272,7 +272,7 @@ def test_a_list_that_is_cut_is_not_a_shorter_one(to: int, s3: S3, in_stub: Chain
     for skipped in range(2):
         s3.decide = on("list_objects_v2", *[NONE] * skipped, Fault(download=to))
         with pytest.raises(UnavailableError) as caught:
-            in_stub.newest()
+            list(in_stub.listing(read=False))
         assert caught.value.code == "bucket_unavailable"
 
 

@@ -34,7 +34,7 @@ def amiss(chain: Chain) -> list[str | None]:
 
 def test_an_empty_place_has_no_versions(kept: Kept) -> None:
     assert list(kept.chain.listing()) == []
-    assert kept.chain.newest() is None
+    assert kept.chain.holding(sha256(b"")) is None
     assert kept.chain.place == kept.place.where
     assert kept.names() == []
 
@@ -103,9 +103,6 @@ def test_versions_are_listed_newest_first(chain: Chain) -> None:
     published = publish_three(chain)
     assert [version.manifest for version in chain.listing()] == published[::-1]
     assert amiss(chain) == [None] * 3
-    newest = chain.newest()
-    assert newest is not None
-    assert newest.key == published[-1].key
 
 
 def test_keys_are_sorted_by_month(chain: Chain) -> None:
@@ -294,18 +291,16 @@ def test_content_that_is_not_the_drafts_is_not_good(chain: Chain) -> None:
         fetched(chain, manifest)
 
 
-def test_the_newest_good_version_is_found_behind_damaged_ones(kept: Kept) -> None:
-    first, _, third = publish_three(kept.chain)
-    kept.damage(third.key, flip)
-    kept.damage(entry_key(2), flip)
-    newest = kept.chain.newest()
-    assert newest is not None
-    assert newest.manifest == first
+def test_only_the_newest_version_holds_what_need_not_be_published_again(kept: Kept) -> None:
+    published = publish_three(kept.chain)
+    assert [kept.chain.holding(one.content.sha256) for one in published] == [None, None, published[-1]]
 
 
-def test_with_all_damaged_there_is_no_newest(kept: Kept) -> None:
-    kept.damage(publish(kept.chain, b"csv 1").key, flip)
-    assert kept.chain.newest() is None
+@pytest.mark.parametrize("what", ["bytes", "entry"])
+def test_a_damaged_version_holds_nothing(what: str, kept: Kept) -> None:
+    newest = publish_three(kept.chain)[-1]
+    kept.damage(newest.key if what == "bytes" else entry_key(3), flip)
+    assert kept.chain.holding(newest.content.sha256) is None
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])

@@ -1,10 +1,13 @@
 """History: every change of every person, whoever made it, with what was there before."""
 
+import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from psycopg2 import connect
 
 from ingestion_pipeline.app import Pipeline
 from ingestion_pipeline.app.pipeline import who
@@ -14,7 +17,7 @@ from ingestion_pipeline.domain.receipt import checked
 from ingestion_pipeline.domain.reports import State
 from ingestion_pipeline.stores.postgres.pool import Pool
 from ingestion_pipeline.stores.postgres.tables import PostgresTables
-from ingestion_pipeline_tests.conftest import Site
+from ingestion_pipeline_tests.conftest import CARRY, Site
 from ingestion_pipeline_tests.files import person, spelled
 from ingestion_pipeline_tests.phases import lead
 from ingestion_pipeline_tests.strays import stray
@@ -243,6 +246,36 @@ def test_one_statement_is_noted_for_each_person(database: str, tables: PostgresT
             ("s3_metadata", "update", {"s3_paths": ({"a": "b"}, None)}),
         ]
     assert stray(database, "SELECT count(DISTINCT revision) FROM people") == [(2,)]
+
+
+MANY = 6000
+
+
+@pytest.mark.parametrize(
+    "change", ["UPDATE people SET type = type || '%s'", "UPDATE processing_status SET document_text = '%s'"]
+)
+@pytest.mark.usefixtures("tables")
+def test_change_of_many_after_one_of_nobody_costs_what_it_costs_first(database: str, change: str) -> None:
+    # A session keeps its plans; one made for nobody would compare each of many with each.
+    people = "INSERT INTO people (row_id, name, email, type)"
+    stray(database, f"{people} SELECT n, 'N', 'M', 'T' FROM generate_series(10, %s) n", MANY)
+    stray(
+        database,
+        "INSERT INTO processing_status (person_id) SELECT id FROM people WHERE row_id NOT IN ('1', '2')",
+    )
+    first = seconds(database, change % 1)
+    again = seconds(database, f"{change % 2} WHERE false", change % 3)
+    assert again < 4 * first
+
+
+def seconds(database: str, *statements: str) -> float:
+    """How long they take in a session of their own."""
+    with closing(connect(database)) as session, session, session.cursor() as cursor:
+        cursor.execute(CARRY)
+        began = time.monotonic()
+        for statement in statements:
+            cursor.execute(statement)
+        return time.monotonic() - began
 
 
 def test_new_row_id_leaves_the_old_one_pending_too(database: str, tables: PostgresTables) -> None:

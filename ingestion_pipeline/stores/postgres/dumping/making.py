@@ -7,8 +7,8 @@ from ingestion_pipeline.domain.dialect import Dialect
 from ingestion_pipeline.domain.errors import PipelineError, ProtectedError, UnavailableError
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.ports import Sink
+from ingestion_pipeline.stores.digest import Digest
 from ingestion_pipeline.stores.postgres import queries, schema
-from ingestion_pipeline.stores.postgres.comparison import Digest
 from ingestion_pipeline.stores.postgres.dumping import clients
 from ingestion_pipeline.stores.postgres.pool import Cursor, Pool, fetch_one
 from ingestion_pipeline.stores.postgres.snapshot import PostgresSnapshot

@@ -10,7 +10,7 @@ from psycopg2.extensions import parse_dsn
 
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.reports import State
-from ingestion_pipeline.stores.postgres.comparison import Digest
+from ingestion_pipeline.stores.digest import Digest
 from ingestion_pipeline.stores.postgres.dumping import Dumped, dump
 from ingestion_pipeline.stores.postgres.pool import Pool
 from ingestion_pipeline.stores.postgres.tables import PostgresTables

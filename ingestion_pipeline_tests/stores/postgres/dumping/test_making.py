@@ -15,8 +15,8 @@ from ingestion_pipeline.domain.errors import UnavailableError
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.receipt import checked
 from ingestion_pipeline.domain.reports import State
+from ingestion_pipeline.stores.digest import Digest
 from ingestion_pipeline.stores.postgres import schema
-from ingestion_pipeline.stores.postgres.comparison import Digest
 from ingestion_pipeline.stores.postgres.dumping import (
     clients,
     dump,

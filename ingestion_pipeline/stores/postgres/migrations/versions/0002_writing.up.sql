@@ -116,6 +116,8 @@ CREATE TRIGGER stray AFTER INSERT OR UPDATE OR DELETE ON s3_metadata FOR EACH RO
 WHEN (ingestion.carried_epoch() IS NULL) EXECUTE FUNCTION ingestion.stray_child();
 
 -- Every change of a person: into history, and, while the CSV follows, among the pending.
+-- Before and after are joined in full, for that is never done by nested loops: a session keeps the plan that it made for
+-- its first change, of one person or of nobody, and the next may be of all. No condition may be strict, or it were no full join.
 CREATE FUNCTION ingestion.note_people() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS
 $$
@@ -151,17 +153,17 @@ BEGIN
         'verbatim', CASE WHEN was.verbatim IS DISTINCT FROM now_is.verbatim THEN jsonb_build_array(was.verbatim, now_is.verbatim) END
         )), now_is.revision, ingestion.carried_epoch(), now_is.write_id, ingestion.actor()
         FROM now_is
-        JOIN was USING (id);
+        FULL JOIN was USING (id);
         IF csv_follows THEN
             INSERT INTO ingestion.pending (row_id, revision, moved)
             SELECT now_is.row_id, now_is.revision, now_is.ordinal <> was.ordinal OR now_is.row_id <> was.row_id
             FROM now_is
-            JOIN was USING (id)
+            FULL JOIN was USING (id)
             UNION ALL
             SELECT was.row_id, now_is.revision, true
             FROM now_is
-            JOIN was USING (id)
-            WHERE now_is.row_id <> was.row_id AND NOT EXISTS (SELECT FROM now_is AS other WHERE other.row_id = was.row_id)
+            FULL JOIN was USING (id)
+            WHERE now_is.row_id IS DISTINCT FROM was.row_id AND NOT EXISTS (SELECT FROM now_is AS other WHERE other.row_id = was.row_id)
             ON CONFLICT (row_id) DO UPDATE
             SET revision = excluded.revision, moved = pending.moved OR excluded.moved;
         END IF;
@@ -259,8 +261,8 @@ BEGIN
         SELECT person.row_id, 'processing_status', 'update', changed, person.revision, ingestion.carried_epoch(),
             person.write_id, ingestion.actor()
         FROM now_is
-        JOIN was USING (id)
-        JOIN public.people AS person ON person.id = now_is.person_id
+        FULL JOIN was USING (id)
+        JOIN public.people AS person ON person.id = coalesce(now_is.person_id, was.person_id)
         CROSS JOIN LATERAL (SELECT jsonb_strip_nulls(jsonb_build_object(
         'extracted_links', CASE WHEN was.extracted_links IS DISTINCT FROM now_is.extracted_links THEN jsonb_build_array(was.extracted_links, now_is.extracted_links) END,
         'youtube_playlist', CASE WHEN was.youtube_playlist IS DISTINCT FROM now_is.youtube_playlist THEN jsonb_build_array(was.youtube_playlist, now_is.youtube_playlist) END,
@@ -334,8 +336,8 @@ BEGIN
         SELECT person.row_id, 's3_metadata', 'update', changed, person.revision, ingestion.carried_epoch(),
             person.write_id, ingestion.actor()
         FROM now_is
-        JOIN was USING (id)
-        JOIN public.people AS person ON person.id = now_is.person_id
+        FULL JOIN was USING (id)
+        JOIN public.people AS person ON person.id = coalesce(now_is.person_id, was.person_id)
         CROSS JOIN LATERAL (SELECT jsonb_strip_nulls(jsonb_build_object(
         'file_uuids', CASE WHEN was.file_uuids IS DISTINCT FROM now_is.file_uuids THEN jsonb_build_array(was.file_uuids, now_is.file_uuids) END,
         's3_paths', CASE WHEN was.s3_paths IS DISTINCT FROM now_is.s3_paths THEN jsonb_build_array(was.s3_paths, now_is.s3_paths) END
