@@ -1,4 +1,4 @@
-"""The copy of the CSV that is made before the first write of a session."""
+"""The copy of the CSV that is made before the first write of a session, and before a bulk load."""
 
 import threading
 from contextlib import ExitStack
@@ -12,7 +12,7 @@ RECENT = 3600.0
 
 
 class Backup:
-    """Makes the copy once.
+    """Makes the copy.
 
     Args:
         csv: The CSV.
@@ -24,19 +24,27 @@ class Backup:
         self._wanted = settings.enabled and settings.auto_backup_before_write
         self._backups = Backups(settings.backup_dir, settings.max_backups, compress=settings.compress)
         self._making = threading.Lock()
+        self._is_made = False
 
     def before_write(self) -> None:
-        """Copy the CSV, unless this session or another one has done so within the hour.
+        """Copy the CSV before the first write of this session.
 
         Raises:
             UnavailableError: The copy cannot be written.
         """
-        if not self._wanted:
-            return
+        if self._wanted and not self._is_made:
+            self.before_load()
+
+    def before_load(self) -> None:
+        """Copy the CSV, unless that was done within the hour.
+
+        Raises:
+            UnavailableError: The copy cannot be written.
+        """
         with self._making:
             if self._wanted and self._csv.exists() and not self._backups.is_recent(RECENT):
                 with ExitStack() as stack:
                     with self._csv.held():
                         pinned = stack.enter_context(self._csv.pinned())
                     self._backups.copy(pinned.path, self._csv.path)
-            self._wanted = False
+            self._is_made = True

@@ -1,6 +1,6 @@
 """Dumps of the database: made, restored, and, with the versions, tried out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -8,12 +8,14 @@ from pathlib import Path
 
 from ingestion_pipeline.app.authority import Authority
 from ingestion_pipeline.app.places import Places
-from ingestion_pipeline.app.published import kept_before, manifest_of
+from ingestion_pipeline.app.published import fetched, kept_before, manifest_of
+from ingestion_pipeline.app.restoring import AS_USUAL, How
+from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.errors import SettingsError
-from ingestion_pipeline.domain.phase import Phase
+from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.ports import Sink
 from ingestion_pipeline.domain.reports import CompareReport, State
-from ingestion_pipeline.domain.version import Content, Form, Manifest
+from ingestion_pipeline.domain.version import Content, Form, Manifest, Version
 from ingestion_pipeline.operations.drill import Drilled, drill
 from ingestion_pipeline.operations.export import ExportReport
 from ingestion_pipeline.operations.restore_dump import restore_dump
@@ -29,17 +31,21 @@ class DatabaseRestored:
 
     Attributes:
         key: The dump.
+        rows: The lines of the CSV that it renders.
         state: The phase in force, with its new epoch.
         version_before: The version of the state that was there before, if it could be published.
         kept: Where the CSV that was there before was kept instead.
         equal: Whether both sides were equal afterwards; None where there is one.
+        dry_run: Whether nothing was changed.
     """
 
     key: str
+    rows: int
     state: State
-    version_before: str | None
-    kept: Path | None
-    equal: bool | None
+    version_before: str | None = None
+    kept: Path | None = None
+    equal: bool | None = None
+    dry_run: bool = False
 
 
 class DatabaseBackups:
@@ -95,33 +101,49 @@ class DatabaseBackups:
             )
             return new.publish(content, found.made_by)
 
-    def restore(self, name: str) -> DatabaseRestored:
+    def listing(self, *, read: bool = True) -> Iterator[Version]:
+        """All dumps, the newest first, each with its bytes read anew unless that is not asked for."""
+        return self._places.backups.listing(read=read)
+
+    def restore(self, name: str, how: How = AS_USUAL) -> DatabaseRestored:
         """Make the database what a dump holds, as a new epoch, and bring the other side level.
 
         Where the CSV leads, it goes on leading: of the dump only history is new.
 
         Args:
             name: `latest`, the dump's key, or how its key ends.
+            how: How it is done; of the sides, both.
 
         Raises:
             InputRefusedError: The dump is damaged, or of another release; nothing was changed.
-            ProtectedError: The phase changed meanwhile.
+            ProtectedError: The phase changed meanwhile, or PostgreSQL leads and people would vanish.
             UnavailableError: A place is away.
         """
         state = self._state()
-        manifest = manifest_of(self._places.backups, name)
+        chain = self._places.backups
+        manifest = manifest_of(chain, name)
         with draft(self._places.publishing.drafts / "dump") as new:
-            self._places.backups.fetch(manifest, new)
+            how.step("receiving")
+            fetched(chain, manifest, new, how.progress)
+            if how.dry_run:
+                return DatabaseRestored(manifest.key, manifest.content.rows, state, dry_run=True)
+            how.step("publishing what is there")
             before, kept = kept_before(self._places, self._export)
+            how.step("restoring")
             ends = restore_dump(
                 self._places.csv,
                 lambda: self._places.tables,
-                partial(dumping.replace, self._places.pool, new.path),
+                partial(dumping.replace, self._places.pool, new.path, brakes=self._brakes(state, how)),
                 state=state,
                 aside=str(self._places.settings.csv_backup.backup_dir),
             )
+        how.step("comparing")
         equal = self._compare().equal if ends.phase.follower else None
-        return DatabaseRestored(manifest.key, ends, before, kept, equal)
+        return DatabaseRestored(manifest.key, manifest.content.rows, ends, before, kept, equal)
+
+    def _brakes(self, state: State, how: How) -> Brakes | None:
+        # What the CSV leads, it brings back.
+        return None if how.accept_loss or state.phase.authority is Side.CSV else self._places.brakes
 
     def drill_version(self) -> Drilled:
         """Restore the newest version into a database of its own, and see what that renders."""

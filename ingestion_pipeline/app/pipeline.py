@@ -250,6 +250,8 @@ class Pipeline:
     ) -> SyncReport:
         """Make the follower equal to the authority, or to a normalised copy; see `operations.sync`."""
         schema.ensure(self.pool)
+        if not dry_run:
+            self._writing.backup.before_load()
         with self.csv.held() as held:
             return sync(
                 csv or self.csv,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ingestion_pipeline.app.places import Places
 from ingestion_pipeline.domain.errors import InputRefusedError, PipelineError, SettingsError
+from ingestion_pipeline.domain.ports import Progress, Sink
 from ingestion_pipeline.domain.version import Manifest
 from ingestion_pipeline.operations.export import ExportReport
 from ingestion_pipeline.stores.bucket.chain import Chain, damaged
@@ -52,6 +53,40 @@ def refused(chain: Chain, key: str, why: str) -> InputRefusedError:
     error = damaged(key, why)
     error.hint = f"Nothing was changed. The one before it that is good: {before or 'none'}"
     return error
+
+
+def fetched(chain: Chain, manifest: Manifest, sink: Sink, progress: Progress | None) -> None:
+    """Write what a version holds.
+
+    Args:
+        chain: Where it was published.
+        manifest: Its manifest.
+        sink: Takes its bytes.
+        progress: Told how many have come.
+
+    Raises:
+        InputRefusedError: It is damaged; the hint names the one before that is good.
+    """
+    try:
+        chain.fetch(manifest, _Counted(sink, progress))
+    except InputRefusedError as error:
+        raise refused(chain, manifest.key, error.message) from None
+
+
+class _Counted:
+    """Passes bytes on, and tells how many have come."""
+
+    def __init__(self, sink: Sink, progress: Progress | None) -> None:
+        self._sink = sink
+        self._progress = progress
+        self._size = 0
+
+    def write(self, data: bytes, /) -> None:
+        """Pass some bytes on."""
+        self._sink.write(data)
+        self._size += len(data)
+        if self._progress is not None:
+            self._progress(self._size)
 
 
 def kept_before(places: Places, export: Callable[[], ExportReport]) -> tuple[str | None, Path | None]:

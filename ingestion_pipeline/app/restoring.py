@@ -8,10 +8,9 @@ from pathlib import Path
 
 from ingestion_pipeline.app.authority import Authority
 from ingestion_pipeline.app.places import Places
-from ingestion_pipeline.app.published import manifest_of, refused
+from ingestion_pipeline.app.published import fetched, manifest_of
 from ingestion_pipeline.app.spreadsheets import elsewhere
 from ingestion_pipeline.domain.errors import (
-    InputRefusedError,
     PipelineError,
     ProtectedError,
     SettingsError,
@@ -25,6 +24,7 @@ from ingestion_pipeline.domain.version import Manifest
 from ingestion_pipeline.operations.export import ExportReport
 from ingestion_pipeline.operations.restore import Order, Restored, check_side, restore
 from ingestion_pipeline.stores.atomic import Written
+from ingestion_pipeline.stores.bucket.chain import Chain
 from ingestion_pipeline.stores.disk.backups import Backups
 from ingestion_pipeline.stores.postgres import as_of, schema
 
@@ -166,9 +166,9 @@ class Restoring:
         )
 
     def prune(self, *, dry_run: bool = False) -> list[Manifest]:
-        """Take away the versions that need not be kept; gives them.
+        """Take away the versions and the dumps that need not be kept; gives them.
 
-        The newest good one stays, and whatever a receipt or the newest proof names.
+        The newest good one of each stays, and whatever a receipt or the newest proof names.
 
         Args:
             dry_run: Say which, and take none away.
@@ -176,12 +176,17 @@ class Restoring:
         Raises:
             UnavailableError: PostgreSQL is away, so that nobody knows what the newest proof names.
         """
-        chain, now = self._places.versions, datetime.now(UTC)
-        gone: list[Manifest] = []
-        if not self.keep.is_all:
-            known = [one.manifest for one in chain.listing(read=False) if one.manifest is not None]
-            gone = superfluous(known, self.keep, self._named(), chain.is_good)
+        named = set() if self.keep.is_all else self._named()
+        return [
+            *self._pruned(self._places.versions, named, dry_run=dry_run),
+            *self._pruned(self._places.backups, set(), dry_run=dry_run),
+        ]
+
+    def _pruned(self, chain: Chain, named: set[str], *, dry_run: bool) -> list[Manifest]:
+        known = [one.manifest for one in chain.listing(read=False) if one.manifest is not None]
+        gone = superfluous(known, self.keep, named, chain.is_good)
         if not dry_run:
+            now = datetime.now(UTC)
             chain.remove([one.key for one in gone], now, self._by)
             chain.sweep(now)
         return gone
@@ -202,11 +207,7 @@ class Restoring:
         return named
 
     def _fetch(self, manifest: Manifest, sink: Sink, progress: Progress | None) -> None:
-        chain = self._places.versions
-        try:
-            chain.fetch(manifest, _Counted(sink, progress))
-        except InputRefusedError as error:
-            raise refused(chain, manifest.key, error.message) from None
+        fetched(self._places.versions, manifest, sink, progress)
 
     def _render_as_of(self, state: State, at: datetime, sink: Sink, *, accept_loss: bool) -> None:
         if at.tzinfo is None:
@@ -345,22 +346,6 @@ class _Keeping:
         path = self._csv.path
         named = path.with_stem(f"{path.stem}_before_restore")
         return self._backups.copy(source, named) if source.is_file() else None
-
-
-class _Counted:
-    """Passes bytes on, and tells how many have come."""
-
-    def __init__(self, sink: Sink, progress: Progress | None) -> None:
-        self._sink = sink
-        self._progress = progress
-        self._size = 0
-
-    def write(self, data: bytes, /) -> None:
-        """Pass some bytes on."""
-        self._sink.write(data)
-        self._size += len(data)
-        if self._progress is not None:
-            self._progress(self._size)
 
 
 def _database_empty(phase: Phase) -> ProtectedError:

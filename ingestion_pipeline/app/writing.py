@@ -25,6 +25,9 @@ class Writing:
         places: The site's.
         authority: Who leads.
         by: Who writes.
+
+    Attributes:
+        backup: The copy that is made first.
     """
 
     def __init__(self, places: Places, authority: Authority, by: str) -> None:
@@ -33,7 +36,7 @@ class Writing:
         self._settings = places.settings
         self._by = by
         self._brakes = places.brakes
-        self._backup = Backup(places.csv, places.settings.csv_backup)
+        self.backup = Backup(places.csv, places.settings.csv_backup)
         self._settler = Settler(self.settle)
 
     def close(self) -> None:
@@ -43,7 +46,7 @@ class Writing:
     def all(self, writes: Sequence[Write]) -> Answered:
         """Write people together, in order, up to the first that is refused."""
         if self.in_force().phase.authority is Side.CSV:
-            self._backup.before_write()
+            self.backup.before_write()
         return write(
             self,
             self._csv.submit,

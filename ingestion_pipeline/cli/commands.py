@@ -13,7 +13,8 @@ from ingestion_pipeline.cli.phase import phase
 from ingestion_pipeline.cli.progress import bar
 from ingestion_pipeline.cli.quarantine import quarantine
 from ingestion_pipeline.cli.render import render
-from ingestion_pipeline.cli.versions import export, prune, restore, versions
+from ingestion_pipeline.cli.restore import restore
+from ingestion_pipeline.cli.versions import export, prune, versions
 from ingestion_pipeline.cli.writing import history, settle, write
 from ingestion_pipeline.domain.errors import Exit
 from ingestion_pipeline.domain.pending import Pending

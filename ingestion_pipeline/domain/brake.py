@@ -17,7 +17,11 @@ class Brakes:
 
     def stop(self, lost: int, stored: int) -> bool:
         """Whether losing so many of the stored is too much."""
-        return lost > self.rows or (lost > 1 and lost * 100 > self.percent * stored)
+        return lost > self.most(stored)
+
+    def most(self, stored: int) -> int:
+        """How many of the stored may be lost."""
+        return min(self.rows, max(1, int(self.percent * stored / 100)))
 
 
 @dataclass(frozen=True, slots=True)

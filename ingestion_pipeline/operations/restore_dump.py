@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from ingestion_pipeline.domain.errors import stale_epoch
-from ingestion_pipeline.domain.phase import Side
+from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.ports import Csv, Tables
 from ingestion_pipeline.domain.reports import State
 from ingestion_pipeline.operations.settle import bring_csv_level, bring_in_bulk
@@ -44,3 +44,17 @@ def restore_dump(
             case _:
                 assert_never(state.phase.follower)
     return ends
+
+
+def steps(phase: Phase) -> tuple[str, ...]:
+    """What restoring a dump does, step by step, for people."""
+    follow = {
+        Side.CSV: ("render the CSV anew", "compare both sides"),
+        Side.POSTGRES: ("make PostgreSQL equal to the CSV, which leads", "compare both sides"),
+        None: (),
+    }
+    return (
+        "publish what is there now, or keep a copy of the CSV where that cannot be published",
+        "with writers waiting, replace the tables and their history in one transaction, as a new epoch",
+        *follow[phase.follower],
+    )

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from ingestion_pipeline.app import open_pipeline
-from ingestion_pipeline.cli.versions import moment, restore
+from ingestion_pipeline.cli.restore import moment, restore
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline_tests.cli.conftest import Call
 from ingestion_pipeline_tests.conftest import Site
@@ -44,6 +44,11 @@ def damage(site: Site, key: str) -> None:
     path = site.folder / "exports" / key
     path.chmod(0o600)
     path.write_bytes(b"damaged")
+
+
+def lead_by_postgres(site: Site) -> None:
+    with open_pipeline(site.config) as pipeline:
+        lead(pipeline, Phase.DATABASE_PRIMARY)
 
 
 # versions
@@ -214,8 +219,7 @@ def test_brake(four: Site, call: Call) -> None:
 
 
 def test_database_that_leads_and_is_empty(four: Site, call: Call) -> None:
-    with open_pipeline(four.config) as pipeline:
-        lead(pipeline, Phase.DATABASE_PRIMARY)
+    lead_by_postgres(four)
     four.execute("DELETE FROM ingestion.migration_state")
 
     stopped = call("restore", "latest", "--json")
@@ -293,6 +297,8 @@ def test_as_of_a_time_to_come(four: Site, call: Call) -> None:
         ("restore", "latest", "--to", "x.csv", "--dry-run"),
         ("restore", "no such"),
         ("versions", "--limit", "0"),
+        ("restore", "--database", "--as-of", "5 minutes ago"),
+        ("restore", "latest", "--database", "--to", "y.csv"),
         ("render", "--unescape", "x.csv", "--to", "-"),
         ("render", "--unescape", "nowhere.csv", "--to", "y.csv"),
         ("render", "--unescape", "x.csv", "--spreadsheet", "--to", "y.csv"),
@@ -307,13 +313,45 @@ def test_usage(four: Site, call: Call, arguments: tuple[str, ...]) -> None:
     assert not (four.folder / "y.csv").exists()
 
 
+# dumps
+
+
+def test_restore_of_a_dump(four: Site, call: Call) -> None:
+    lead_by_postgres(four)
+    key = call("backup", "--json").json["backup"]
+    assert call("write", "1", f"link={CANARY}").code == 0
+    listed = call("versions", "--database", "--json").json["versions"]
+    assert [(one["key"], one["good"]) for one in listed] == [(key, True)]
+
+    dry = call("restore", "latest", "--database", "--dry-run", "--json")
+    in_text = call("restore", key, "--database", "--dry-run")
+    assert (dry.code, in_text.code) == (0, 0)
+    assert (dry.json["source"], dry.json["rows"], dry.json["dry_run"]) == (key, 4, True)
+    assert "nothing was changed" in in_text.out
+    done = call("restore", "latest", "--database", "--json")
+
+    assert (done.code, done.json["equal"], done.json["epoch"]) == (0, True, dry.json["epoch"] + 1)
+    assert four.csv.read_bytes() == FOUR
+    assert CANARY not in dry.said + in_text.said + done.said
+
+
+def test_damaged_dump_is_refused(four: Site, call: Call) -> None:
+    first, second = (call("backup", "--json").json["backup"] for _ in range(2))
+    damage(four, second)
+
+    refused = call("restore", "latest", "--database", "--json")
+
+    assert refused.code == 3
+    assert first in refused.json["error"]["hint"]
+
+
 # prune
 
 
 def test_prune(four: Site, call: Call) -> None:
     keys = publish(four, call, 4)
     none = call("prune")
-    assert (none.code, "All versions are kept" in none.out) == (0, True)
+    assert (none.code, "All are kept" in none.out) == (0, True)
     assert call("prune", "--json").json == {"keep": None, "versions": [], "dry_run": False}
     four.config.write_text("migration:\n  phase: dual_write\nexports:\n  keep:\n    last: 3\n")
 
@@ -329,7 +367,7 @@ def test_prune(four: Site, call: Call) -> None:
     assert "nothing was changed" in in_text.out
     listed = call("versions", "--json")
     assert (listed.code, [one["key"] for one in listed.json["versions"]]) == (0, keys[:0:-1])
-    assert "no version that need not be kept" in call("prune").out
+    assert "none that need not be kept" in call("prune").out
 
 
 # render

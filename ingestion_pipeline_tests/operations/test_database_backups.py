@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from ingestion_pipeline.app import Pipeline, open_pipeline
+from ingestion_pipeline.app.restoring import How
 from ingestion_pipeline.domain.errors import InputRefusedError, ProtectedError, SettingsError
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.receipt import checked
@@ -155,3 +156,58 @@ def test_without_a_dump_there_is_none_to_restore(four: Pipeline) -> None:
         four.backups.restore("latest")
 
     assert refused.value.code == "no_such_version"
+
+
+@pytest.mark.parametrize("phase", [PRIMARY, NATIVE])
+def test_brake_stops_where_people_would_vanish(four: Pipeline, phase: Phase) -> None:
+    dumped(four, phase)
+    for row_id in ("5", "6"):
+        four.write(row_id, {"name": "new", "email": "e", "type": "INTJ"})
+    began = four.in_force()
+
+    with pytest.raises(ProtectedError) as stopped:
+        four.backups.restore("latest")
+
+    assert stopped.value.code == "brake"
+    assert four.in_force() == began == four.tables.state()
+    assert four.read("6") is not None
+    four.backups.restore("latest", How(accept_loss=True))
+    assert four.read("6") is None
+
+
+def test_one_may_vanish(four: Pipeline) -> None:
+    dumped(four, NATIVE)
+    four.write("5", {"name": "new", "email": "e", "type": "INTJ"})
+    four.backups.restore("latest")
+    assert four.read("5") is None
+
+
+def test_dry_run_changes_nothing(four: Pipeline) -> None:
+    manifest = dumped(four, PRIMARY)
+    began = four.in_force()
+
+    report = four.backups.restore("latest", How(dry_run=True))
+
+    assert (report.key, report.rows, report.dry_run) == (manifest.key, 4, True)
+    assert four.in_force() == began
+    assert (four.read("1") or {})["name"] == "after"
+    assert report.version_before is None
+
+
+def test_what_the_csv_leads_vanishes_nowhere(four: Pipeline) -> None:
+    dumped(four, DUAL)
+    for row_id in ("5", "6"):
+        four.write(row_id, {"name": "new", "email": "e", "type": "INTJ"})
+    four.settle()
+    assert four.backups.restore("latest").equal
+    assert four.read("6") is not None
+
+
+def test_dumps_are_pruned_too(site: Site, four: Pipeline) -> None:
+    made = [dumped(four, DUAL).key for _ in range(3)]
+    site.config.write_text("migration:\n  phase: dual_write\nexports:\n  keep:\n    last: 2\n")
+    with open_pipeline(site.config) as pipeline:
+        assert made[0] in [one.key for one in pipeline.restore.prune(dry_run=True)]
+        pipeline.restore.prune()
+        listed = list(pipeline.backups.listing())
+    assert [one.key for one in listed if one.good] == made[:0:-1]

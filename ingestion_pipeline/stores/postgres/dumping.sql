@@ -69,6 +69,33 @@ FROM pg_temp.given
 JOIN pg_sequences AS restored USING (schemaname, sequencename)
 WHERE coalesce(restored.last_value, 0) < given.last_value
 
+-- name: keep_known
+-- Who is there.
+CREATE TEMP TABLE known (row_id text) ON COMMIT DROP;
+DO $$
+BEGIN
+    IF to_regclass('public.people') IS NOT NULL THEN
+        INSERT INTO pg_temp.known SELECT row_id FROM public.people;
+    END IF;
+END
+$$
+
+-- name: brake
+-- As Brakes.most has it.
+DO $$
+DECLARE
+    stored bigint := (SELECT count(*) FROM pg_temp.known);
+    gone bigint := (
+        SELECT count(*) FROM pg_temp.known
+        WHERE NOT EXISTS (SELECT FROM public.people WHERE people.row_id = known.row_id)
+    );
+BEGIN
+    IF gone > least({rows}, greatest(1, floor({percent} * stored / 100))) THEN
+        RAISE EXCEPTION USING ERRCODE = 'IP004', MESSAGE = 'too many people would vanish';
+    END IF;
+END
+$$
+
 -- name: keep_grants
 -- What the owner has granted to others, as the statements that grant it again: a dump has none of it.
 CREATE TEMP TABLE granted ON COMMIT DROP AS

@@ -15,6 +15,7 @@ from typing import IO
 
 from psycopg2 import sql
 
+from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.columns import Table
 from ingestion_pipeline.domain.errors import (
     InputRefusedError,
@@ -98,7 +99,7 @@ def restore_into(pool: Pool, path: Path) -> None:
         raise _away("whether the dump was restored is not known")
 
 
-def replace(pool: Pool, path: Path, state: State) -> None:
+def replace(pool: Pool, path: Path, state: State, brakes: Brakes | None = None) -> None:
     """Make the site's own database what a dump holds, in one transaction; whoever writes waits for its end.
 
     A CSV that follows is to be rendered afterwards; nothing else is pending. Numbers go on from the highest
@@ -110,16 +111,18 @@ def replace(pool: Pool, path: Path, state: State) -> None:
         path: The dump.
         state: The phase and epoch to be in force then. The epoch must be higher than the one before, so that
             writers of that one are refused.
+        brakes: How many people may vanish; None for any number.
 
     Raises:
         InputRefusedError: It is no dump of this pipeline's, or a damaged one (`dump_unreadable`), or one of
             another schema revision (`dump_other_schema`). Nothing was changed.
         ProtectedError: The epoch is not higher (`stale_epoch`), something else depends on the tables
-            (`others_depend`), or the server refused something. Nothing was changed.
+            (`others_depend`), too many people would vanish (`brake`), or the server refused something.
+            Nothing was changed.
         UnavailableError: PostgreSQL or a fitting pg_restore is missing, the tables stay locked, or it took
             too long, and nothing was changed; or `outcome_unknown`: PostgreSQL went away at the very end.
     """
-    script = _Script(_beginning(pool, state), ("--clean", "--if-exists"), _end(pool, state))
+    script = _Script(_beginning(pool, state), ("--clean", "--if-exists"), _end(pool, state, brakes))
     if not _carried_out(clients.find(pool), path, script):
         _find_out(pool, state)
 
@@ -132,14 +135,16 @@ def _beginning(pool: Pool, state: State) -> bytes:
         _sql.fill("keep_others_out", tables=sql.SQL(", ").join(sql.Literal(table.value) for table in Table)),
         _sql.fill("refuse_old_epoch", epoch=sql.Literal(state.epoch)),
         _sql.fill("keep_numbers", own=own),
+        _sql.keep_known,
         _sql.fill("keep_grants", own=own),
     )
 
 
-def _end(pool: Pool, state: State) -> bytes:
+def _end(pool: Pool, state: State, brakes: Brakes | None) -> bytes:
     return _text(
         pool,
         _refuse_other_revision(),
+        *(() if brakes is None else (_brake(brakes),)),
         _sql.raise_numbers,
         _sql.grant_again,
         _sql.clear_pending,
@@ -152,6 +157,10 @@ def _end(pool: Pool, state: State) -> bytes:
 
 def _refuse_other_revision() -> sql.Composed:
     return _sql.fill("refuse_other_revision", revision=sql.Literal(schema.head()))
+
+
+def _brake(brakes: Brakes) -> sql.Composed:
+    return _sql.fill("brake", rows=sql.Literal(brakes.rows), percent=sql.Literal(brakes.percent))
 
 
 def _text(pool: Pool, *statements: sql.Composable) -> bytes:
@@ -290,6 +299,12 @@ def _refused(sqlstate: str) -> PipelineError:
                 code="dump_other_schema",
                 hint="Nothing was changed. Restore it with the release that made it, then install this one "
                 "and run `ingest db upgrade`.",
+            )
+        case "IP004":
+            return ProtectedError(
+                "more people would vanish than the brakes allow",
+                code="brake",
+                hint="If that is meant, run it again with --accept-loss; nothing has been changed.",
             )
         case "2BP01":
             return ProtectedError(
