@@ -7,6 +7,7 @@ and two who publish at once come one after the other.
 
 import hashlib
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -37,6 +38,7 @@ LEFT_FOR = timedelta(days=1)
 """After which nobody works any more on what was never published."""
 
 _LEVEL = 3
+_TAKING_BACK = (0.1, 0.2, 0.5, 1.0)
 _ENTRY = re.compile(r"manifests/(\d{8})\.json", re.ASCII)
 _BYTES = re.compile(r"\d{4}/\d{2}/[a-z]+_(\d{8}T\d{12})Z_\d{3,}\.[a-z.]+", re.ASCII)
 _STAMP = "%Y%m%dT%H%M%S%f"
@@ -213,7 +215,16 @@ class Chain:
         return entry if is_ours and all(map(self._moment, keys)) else None
 
     def _last(self) -> tuple[int, str | None, Entry | None]:
-        """The last number, the digest of its entry, and the entry."""
+        """The last number, the digest of its entry, and the entry; None where it is damaged for good."""
+        for pause in _TAKING_BACK:
+            number, parent, entry = self._newest()
+            if number == 0 or entry is not None:
+                return number, parent, entry
+            # Stored wrong, it is taken back by who sent it, and must not be followed before.
+            time.sleep(pause)
+        return self._newest()
+
+    def _newest(self) -> tuple[int, str | None, Entry | None]:
         numbers = self._numbers()
         if not numbers:
             return 0, None, None

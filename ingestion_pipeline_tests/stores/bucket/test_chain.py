@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -372,6 +373,18 @@ def test_the_chain_goes_on_from_a_damaged_entry(kept: Kept) -> None:
     after = publish(kept.chain, b"two", NOON + timedelta(days=1))
     assert (after.number, after.parent) == (2, sha256(b"broken"))
     assert amiss(kept.chain) == [None, "its manifest is damaged"]
+
+
+def test_an_entry_that_is_being_taken_back_is_not_followed(kept: Kept) -> None:
+    publish(kept.chain, b"one")
+    whole = kept.bytes_of(entry_key(1))
+    kept.put(entry_key(1), flip(whole))
+    mending = Timer(0.2, kept.put, (entry_key(1), whole))
+    mending.start()
+    after = publish(kept.chain, b"two", NOON + timedelta(days=1))
+    mending.join()
+    assert after.parent == sha256(whole)
+    assert amiss(kept.chain) == [None, None]
 
 
 def test_files_of_others_are_no_versions(kept: Kept) -> None:
