@@ -66,7 +66,7 @@ def test_there_and_back(site: Site, pipeline: Pipeline) -> None:
     assert list(pipeline.csv.state_dir.glob("*scratch*")) == []
 
 
-def test_sites_own_csv_is_left_alone(site: Site, pipeline: Pipeline) -> None:
+def test_sites_own_is_left_alone(site: Site, pipeline: Pipeline) -> None:
     pipeline.sync()
     before = site.csv.read_bytes()
 
@@ -76,7 +76,7 @@ def test_sites_own_csv_is_left_alone(site: Site, pipeline: Pipeline) -> None:
     ):
         with pytest.raises(ProtectedError) as refused:
             write(site.csv)
-        assert refused.value.code == "sites_own_csv"
+        assert refused.value.code == "sites_own"
 
     assert site.csv.read_bytes() == before
 

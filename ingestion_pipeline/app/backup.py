@@ -42,7 +42,7 @@ class Backup:
             UnavailableError: The copy cannot be written.
         """
         with self._making:
-            if self._wanted and self._csv.exists() and not self._backups.is_recent(RECENT):
+            if self._wanted and self._csv.exists() and not self._backups.is_recent(self._csv.path, RECENT):
                 with ExitStack() as stack:
                     with self._csv.held():
                         pinned = stack.enter_context(self._csv.pinned())

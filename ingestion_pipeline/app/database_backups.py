@@ -6,20 +6,18 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from ingestion_pipeline.app.authority import Authority
 from ingestion_pipeline.app.places import Places
-from ingestion_pipeline.app.published import fetched, kept_before, manifest_of
-from ingestion_pipeline.app.restoring import AS_USUAL, How
+from ingestion_pipeline.app.published import fetched, manifest_of
+from ingestion_pipeline.app.restorable import AS_USUAL, How, Restorable
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.errors import SettingsError
 from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.ports import Sink
-from ingestion_pipeline.domain.reports import CompareReport, State
+from ingestion_pipeline.domain.reports import State
 from ingestion_pipeline.domain.version import Content, Form, Manifest, Version
 from ingestion_pipeline.operations.drill import Drilled, drill
-from ingestion_pipeline.operations.export import ExportReport
+from ingestion_pipeline.operations.inspect import inspect
 from ingestion_pipeline.operations.restore_dump import restore_dump
-from ingestion_pipeline.stores.atomic import draft
 from ingestion_pipeline.stores.postgres import dumping, schema
 from ingestion_pipeline.stores.postgres.pool import Pool
 from ingestion_pipeline.stores.postgres.tables import PostgresTables
@@ -33,6 +31,7 @@ class DatabaseRestored:
         key: The dump.
         rows: The lines of the CSV that it renders.
         state: The phase in force, with its new epoch.
+        dump_before: The dump of the database that was there before; None where that held nothing.
         version_before: The version of the state that was there before, if it could be published.
         kept: Where the CSV that was there before was kept instead.
         equal: Whether both sides were equal afterwards; None where there is one.
@@ -42,6 +41,7 @@ class DatabaseRestored:
     key: str
     rows: int
     state: State
+    dump_before: str | None = None
     version_before: str | None = None
     kept: Path | None = None
     equal: bool | None = None
@@ -53,22 +53,12 @@ class DatabaseBackups:
 
     Args:
         places: The site's.
-        authority: Who leads.
-        export: Publishes a version.
-        compare: Compares both sides.
+        site: What is restored over.
     """
 
-    def __init__(
-        self,
-        places: Places,
-        authority: Authority,
-        export: Callable[[], ExportReport],
-        compare: Callable[[], CompareReport],
-    ) -> None:
+    def __init__(self, places: Places, site: Restorable) -> None:
         self._places = places
-        self._authority = authority
-        self._export = export
-        self._compare = compare
+        self._site = site
 
     @property
     def place(self) -> str:
@@ -85,7 +75,11 @@ class DatabaseBackups:
             SettingsError: In original PostgreSQL has no part.
             UnavailableError: A place is away, or pg_dump is missing or too old.
         """
-        self._state()
+        self._refuse_original()
+        return self._made(run_id=run_id)[0]
+
+    def _made(self, *, run_id: str | None = None, before: str | None = None) -> tuple[Manifest, str]:
+        """A dump that was published, and the position of the tables in it."""
         with self._places.backups.draft(Form.DUMP) as new:
             found = dumping.dump(self._places.pool, new)
             content = Content(
@@ -98,8 +92,9 @@ class DatabaseBackups:
                 epoch=found.epoch,
                 published_at=datetime.now(UTC),
                 run_id=run_id,
+                before=before,
             )
-            return new.publish(content, found.made_by)
+            return new.publish(content, found.made_by), found.position
 
     def listing(self, *, read: bool = True) -> Iterator[Version]:
         """All dumps, the newest first, each with its bytes read anew unless that is not asked for."""
@@ -116,30 +111,55 @@ class DatabaseBackups:
 
         Raises:
             InputRefusedError: The dump is damaged, or of another release; nothing was changed.
-            ProtectedError: The phase changed meanwhile, or PostgreSQL leads and people would vanish.
+            ProtectedError: The phase changed meanwhile; the database that leads holds nothing; people would
+                vanish from it, or somebody has written to it since what it holds was dumped.
             UnavailableError: A place is away.
         """
-        state = self._state()
-        chain = self._places.backups
-        manifest = manifest_of(chain, name)
-        with draft(self._places.publishing.drafts / "dump") as new:
+        self._refuse_original()
+        state, is_new = self._site.in_force(how)
+        manifest = manifest_of(self._places.backups, name)
+        with self._places.csv.scratch() as new:
             how.step("receiving")
-            fetched(chain, manifest, new, how.progress)
+            fetched(self._places.backups, manifest, new, how.progress)
             if how.dry_run:
+                self._look(state)
                 return DatabaseRestored(manifest.key, manifest.content.rows, state, dry_run=True)
-            how.step("publishing what is there")
-            before, kept = kept_before(self._places, self._export)
-            how.step("restoring")
-            ends = restore_dump(
-                self._places.csv,
-                lambda: self._places.tables,
-                partial(dumping.replace, self._places.pool, new.path, brakes=self._brakes(state, how)),
-                state=state,
-                aside=str(self._places.settings.csv_backup.backup_dir),
+            how.step("dumping what is there")
+            # The dump comes last: it has what the other brings to PostgreSQL.
+            keeping = self._site.kept(manifest.key, state, is_new=is_new)
+            dumped, position = self._dumped(manifest.key, is_new=is_new)
+            replace = partial(
+                dumping.replace,
+                self._places.pool,
+                new.path,
+                brakes=self._brakes(state, how),
+                # What the CSV leads, it has; what was written to PostgreSQL since would be nowhere.
+                position=None if how.accept_loss or state.phase.authority is Side.CSV else position,
             )
+            order = self._site.order(state, how, keeping, is_new=is_new)
+            ends = restore_dump(self._places.csv, lambda: self._places.tables, replace, order)
         how.step("comparing")
-        equal = self._compare().equal if ends.phase.follower else None
-        return DatabaseRestored(manifest.key, manifest.content.rows, ends, before, kept, equal)
+        return DatabaseRestored(
+            manifest.key,
+            manifest.content.rows,
+            ends,
+            dumped,
+            keeping.key,
+            keeping.path,
+            self._site.is_equal() if ends.phase.follower else None,
+        )
+
+    def _look(self, state: State) -> None:
+        """See that a CSV that leads is there, and keeps the contract: PostgreSQL is made equal to it."""
+        if state.phase.authority is Side.CSV:
+            inspect(self._places.csv)
+
+    def _dumped(self, source: str, *, is_new: bool) -> tuple[str | None, str | None]:
+        """A dump of what is there, and its position; neither where there is nothing."""
+        if is_new:
+            return None, None
+        dumped, position = self._made(before=source)
+        return dumped.key, position
 
     def _brakes(self, state: State, how: How) -> Brakes | None:
         # What the CSV leads, it brings back.
@@ -169,22 +189,20 @@ class DatabaseBackups:
 
     def _with_dump(self, write: Callable[[Sink], None]) -> str:
         with (
-            draft(self._places.publishing.drafts / "dump") as new,
+            self._places.csv.scratch() as new,
             dumping.scratch_database(self._places.pool) as pool,
         ):
             write(new)
             dumping.restore_into(pool, new.path)
             return _rendered(pool)
 
-    def _state(self) -> State:
-        state = self._authority.in_force()
-        if state.phase is Phase.ORIGINAL:
+    def _refuse_original(self) -> None:
+        if self._site.state().phase is Phase.ORIGINAL:
             raise SettingsError(
                 "in phase original PostgreSQL has no part, and is not backed up",
                 code="no_part",
                 hint="`ingest export` publishes the CSV.",
             )
-        return state
 
 
 def _rendered(pool: Pool) -> str:

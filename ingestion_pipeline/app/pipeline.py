@@ -17,6 +17,7 @@ from ingestion_pipeline.app.database_backups import DatabaseBackups
 from ingestion_pipeline.app.phases import Phases
 from ingestion_pipeline.app.places import ConnectS3, Places
 from ingestion_pipeline.app.reading import Reading
+from ingestion_pipeline.app.restorable import Restorable
 from ingestion_pipeline.app.restoring import Restoring
 from ingestion_pipeline.app.spreadsheets import Spreadsheets
 from ingestion_pipeline.app.writing import Writing
@@ -80,11 +81,16 @@ class Pipeline:
         self._reading = Reading(
             self.csv, self._authority, self._places.brakes, self._writing.settle_first, fallback=fallback
         )
-        self.restore = Restoring(
-            self._places, self._authority, self.export, self._compared, self._writing.settle_first, who()
+        restorable = Restorable(
+            self._places,
+            self._authority,
+            lambda before: self._export(before=before),
+            self._compared,
+            self._writing.settle_first,
         )
-        self.backups = DatabaseBackups(self._places, self._authority, self.export, self._compared)
-        self.spreadsheets = Spreadsheets(self.csv, self.render)
+        self.restore = Restoring(self._places, restorable, who())
+        self.backups = DatabaseBackups(self._places, restorable)
+        self.spreadsheets = Spreadsheets(self._places, self.render)
         self.phase = Phases(self._places, self._authority, self._writing, self.export, who())
 
     def __enter__(self) -> Self:
@@ -310,6 +316,9 @@ class Pipeline:
 
     def export(self, *, run_id: str | None = None) -> ExportReport:
         """Publish a version, if the newest is not the same already; see `operations.export`."""
+        return self._export(run_id=run_id)
+
+    def _export(self, *, run_id: str | None = None, before: str | None = None) -> ExportReport:
         schema.ensure(self.pool)
         return export(
             self.csv,
@@ -319,6 +328,7 @@ class Pipeline:
             now=lambda: datetime.now(UTC),
             form=Form.ZSTD if self.settings.exports.compress else Form.CSV,
             run_id=run_id,
+            before=before,
         )
 
     def listing(self, *, read: bool = True) -> Iterator[Version]:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from ingestion_pipeline.domain.brake import Brakes
@@ -46,6 +47,11 @@ class Places:
     def brakes(self) -> Brakes:
         """How much may vanish."""
         return Brakes(self.settings.brakes.rows, self.settings.brakes.percent)
+
+    @property
+    def own(self) -> tuple[Path, ...]:
+        """The CSV, and the folders in which nothing is to be but what this package puts there."""
+        return self.settings.paths.output_csv, self.csv.state_dir, self.settings.exports.folder
 
     def close(self) -> None:
         """Close what was opened."""

@@ -1,20 +1,16 @@
-"""What was published of a site: found by name, and added to before something is restored over."""
+"""What was published of a site: found by name, and fetched."""
 
-from collections.abc import Callable
-from pathlib import Path
-
-from ingestion_pipeline.app.places import Places
-from ingestion_pipeline.domain.errors import InputRefusedError, PipelineError, SettingsError
+from ingestion_pipeline.domain.errors import InputRefusedError, SettingsError
 from ingestion_pipeline.domain.ports import Progress, Sink
-from ingestion_pipeline.domain.version import Manifest
-from ingestion_pipeline.operations.export import ExportReport
+from ingestion_pipeline.domain.version import Manifest, Version
 from ingestion_pipeline.stores.bucket.chain import Chain, damaged
-from ingestion_pipeline.stores.disk.backups import Backups
 
 LATEST = "latest"
 
-_NOTHING_TO_PUBLISH = frozenset({"sides_differ", "csv_missing", "nothing_synced", "schema_behind"})
-"""Why the present state cannot be published, and may well be restored over."""
+_LISTS = (
+    "`ingest versions` lists versions and `ingest export` publishes one; with dumps of the database that is "
+    "`ingest versions --database` and `ingest backup`."
+)
 
 
 def manifest_of(chain: Chain, name: str) -> Manifest:
@@ -22,24 +18,30 @@ def manifest_of(chain: Chain, name: str) -> Manifest:
 
     Args:
         chain: Where it was published.
-        name: `latest`, its key, or the last part of it.
+        name: `latest`, its key, or the last part of it. The latest is none that was kept before a restore.
 
     Raises:
         SettingsError: There is none.
         InputRefusedError: Its manifest is damaged; the hint names the one before that is good.
     """
-    listed = chain.listing(read=False)
-    named = (one for one in listed if name == LATEST or f"/{one.key}".endswith(f"/{name}"))
-    version = next(named, None)
+    listed = list(chain.listing(read=False))
+    wanted = _is_latest if name == LATEST else lambda one: f"/{one.key}".endswith(f"/{name}")
+    version = next(filter(wanted, listed), None)
     if version is None:
+        unread = [one.key for one in listed if one.manifest is None]
         raise SettingsError(
-            "nothing has been published yet" if name == LATEST else "nothing of that name was published",
+            "nothing has been published yet" if not listed else "nothing of that name was published",
             code="no_such_version",
-            hint="`ingest versions` lists what was; `ingest export` publishes a version.",
+            hint=f"What {unread[0]} is about cannot be told: it is damaged." if unread else _LISTS,
         )
     if version.manifest is None or version.amiss is not None:
         raise refused(chain, version.key, version.amiss or "its manifest cannot be read")
     return version.manifest
+
+
+def _is_latest(version: Version) -> bool:
+    """Whether it was published for itself, and not only kept before another one was restored."""
+    return version.manifest is None or version.manifest.content.before is None
 
 
 def refused(chain: Chain, key: str, why: str) -> InputRefusedError:
@@ -87,27 +89,3 @@ class _Counted:
         self._size += len(data)
         if self._progress is not None:
             self._progress(self._size)
-
-
-def kept_before(places: Places, export: Callable[[], ExportReport]) -> tuple[str | None, Path | None]:
-    """Publish the present state; where that cannot be, keep the CSV that is there.
-
-    Returns:
-        The version's name, or where the CSV was kept.
-
-    Raises:
-        UnavailableError: Neither can be done.
-    """
-    try:
-        return export().manifest.key, None
-    except InputRefusedError:
-        pass
-    except PipelineError as error:
-        if error.code not in _NOTHING_TO_PUBLISH:
-            raise
-    csv = places.csv.path
-    if not csv.is_file():
-        return None, None
-    settings = places.settings.csv_backup
-    backups = Backups(settings.backup_dir, 0, compress=settings.compress)
-    return None, backups.copy(csv, csv.with_stem(f"{csv.stem}_before_restore"))

@@ -1,55 +1,26 @@
 """Restoring a site, or a file, from what was published or from history; and taking old versions away."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ingestion_pipeline.app.authority import Authority
 from ingestion_pipeline.app.places import Places
 from ingestion_pipeline.app.published import fetched, manifest_of
+from ingestion_pipeline.app.restorable import AS_USUAL, How, Keeping, Restorable
 from ingestion_pipeline.app.spreadsheets import elsewhere
 from ingestion_pipeline.domain.errors import (
-    PipelineError,
-    ProtectedError,
     SettingsError,
-    UnavailableError,
 )
-from ingestion_pipeline.domain.phase import Phase, Side
-from ingestion_pipeline.domain.ports import Progress, Sink, Step
-from ingestion_pipeline.domain.reports import CompareReport, State
+from ingestion_pipeline.domain.phase import Phase
+from ingestion_pipeline.domain.ports import Progress, Sink
+from ingestion_pipeline.domain.reports import State
 from ingestion_pipeline.domain.retention import Keep, superfluous
 from ingestion_pipeline.domain.version import Manifest
-from ingestion_pipeline.operations.export import ExportReport
-from ingestion_pipeline.operations.restore import Order, Restored, check_side, restore
+from ingestion_pipeline.operations.restore import Restored, check_side, restore
 from ingestion_pipeline.stores.atomic import Written
 from ingestion_pipeline.stores.bucket.chain import Chain
-from ingestion_pipeline.stores.disk.backups import Backups
-from ingestion_pipeline.stores.postgres import as_of, schema
-
-
-@dataclass(frozen=True, slots=True)
-class How:
-    """How a site is restored.
-
-    Attributes:
-        to: The side that is to be restored; None for both.
-        accept_loss: Go on where people would vanish, or where the database that led is empty.
-        dry_run: Say what would be done, and change nothing.
-        progress: Told how many bytes have been received, and then read.
-        step: Told the name of each longer step as it begins.
-    """
-
-    to: Side | None = None
-    accept_loss: bool = False
-    dry_run: bool = False
-    progress: Progress | None = None
-    step: Step = lambda _name: None
-
-
-AS_USUAL = How()
-"""Both sides, with the brakes on."""
+from ingestion_pipeline.stores.postgres import as_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,27 +55,13 @@ class Restoring:
 
     Args:
         places: The site's.
-        authority: Who leads.
-        export: Publishes a version.
-        compare: Compares both sides.
-        settle_first: Brings PostgreSQL what the CSV took in for it.
+        site: What is restored over.
         by: Who asks.
     """
 
-    def __init__(
-        self,
-        places: Places,
-        authority: Authority,
-        export: Callable[[], ExportReport],
-        compare: Callable[[], CompareReport],
-        settle_first: Callable[[], None],
-        by: str,
-    ) -> None:
+    def __init__(self, places: Places, site: Restorable, by: str) -> None:
         self._places = places
-        self._authority = authority
-        self._export = export
-        self._compare = compare
-        self._settle_first = settle_first
+        self._site = site
         self._by = by
 
     def version(self, name: str, how: How = AS_USUAL) -> RestoreReport:
@@ -160,7 +117,7 @@ class Restoring:
             SettingsError: History does not tell.
             ProtectedError: The file is the site's CSV.
         """
-        state = self._authority.in_force()
+        state = self._site.state()
         return self._written(
             target, lambda sink: self._render_as_of(state, at, sink, accept_loss=accept_loss)
         )
@@ -201,7 +158,7 @@ class Restoring:
         """The versions that receipts name, and what the newest proof was about."""
         changes = self._places.csv.phases()
         named = {key for one in changes for key in (one.version_before, one.version_after) if key}
-        if self._authority.in_force().phase is not Phase.ORIGINAL and not self._is_empty():
+        if self._site.state().phase is not Phase.ORIGINAL and not self._site.is_empty():
             proof = self._places.tables.last_proof()
             named |= set() if proof is None else {proof.csv_sha256}
         return named
@@ -212,7 +169,7 @@ class Restoring:
     def _render_as_of(self, state: State, at: datetime, sink: Sink, *, accept_loss: bool) -> None:
         if at.tzinfo is None:
             raise SettingsError("a time without its zone may be several", code="no_zone")
-        if state.phase is Phase.ORIGINAL or self._was_alone(at) or self._is_empty():
+        if state.phase is Phase.ORIGINAL or self._was_alone(at) or self._site.is_empty():
             raise SettingsError(
                 "PostgreSQL has no history of that time: it had no part then, or has none now",
                 code="before_history",
@@ -229,129 +186,25 @@ class Restoring:
             alone = one.after is Phase.ORIGINAL
         return alone
 
-    def _is_empty(self) -> bool:
-        """Whether the database holds nothing of this pipeline."""
-        return schema.current(self._places.pool) is None or self._places.tables.state() is None
-
     def _written(self, target: Path, write: Callable[[Sink], None]) -> Written:
-        with elsewhere(self._places.csv.path, target) as new:
+        with elsewhere(self._places, target) as new:
             write(new)
             return new.replace()
 
     def _restored(self, source: str, fill: Fill, how: How) -> RestoreReport:
-        state, is_new = self._in_force(how)
+        state, is_new = self._site.in_force(how)
         check_side(how.to, state.phase)
         with self._places.csv.incoming() as incoming:
             how.step("receiving")
             fill(state, incoming)
-            keeping = _Keeping(self._places, state)
+            keeping = Keeping(self._places, state)
             if not how.dry_run:
                 how.step("publishing what is there")
-                self._prepare(state, is_new=is_new)
-                keeping.published = self._published()
-            order = Order(
-                state,
-                None if how.accept_loss else self._places.brakes,
-                keeping.aside,
-                keeping.keep,
-                is_new=is_new,
-                dry_run=how.dry_run,
-                progress=how.progress,
-                step=how.step,
-            )
+                keeping = self._site.kept(source, state, is_new=is_new)
+            order = self._site.order(state, how, keeping, is_new=is_new)
             restored = restore(self._places.csv, lambda: self._places.tables, incoming, order)
-        before = None if keeping.published is None else keeping.published.key
-        report = RestoreReport(source, state.phase, restored, before, keeping.kept)
+        report = RestoreReport(source, state.phase, restored, keeping.key, keeping.path)
         if how.dry_run or len(restored.sides) == 1:
             return replace(report, dry_run=how.dry_run)
         how.step("comparing")
-        return replace(report, equal=self._is_equal())
-
-    def _is_equal(self) -> bool | None:
-        # Restored it is, whatever comes now.
-        with suppress(PipelineError):
-            return self._compare().equal
-        return None
-
-    def _in_force(self, how: How) -> tuple[State, bool]:
-        """The phase in force, and whether it is to be put into a database that holds nothing."""
-        state = self._authority.in_force()
-        if state.phase is Phase.ORIGINAL:
-            return state, False
-        if state.phase.authority is Side.POSTGRES and self._is_empty():
-            if not how.accept_loss:
-                raise _database_empty(state.phase)
-            return state, True
-        try:
-            return self._authority.in_force(again=True), False
-        except UnavailableError as error:
-            if state.phase.authority is Side.POSTGRES:
-                raise
-            if how.to is not Side.CSV:
-                error.hint = f"`--to csv` restores the CSV, which leads, alone. {error.hint}"
-                raise
-            return state, False
-
-    def _prepare(self, state: State, *, is_new: bool) -> None:
-        if is_new:
-            schema.ensure(self._places.pool)
-            self._places.tables.establish(state)
-        elif state.phase.authority is Side.POSTGRES:
-            self._settle_first()
-
-    def _published(self) -> Manifest | None:
-        """Publish the present state; None where that cannot be, and it has to be kept instead."""
-        with suppress(PipelineError):
-            return self._export().manifest
-        return None
-
-
-class _Keeping:
-    """Keeps what the side that leads holds, unless what was published just before is the same."""
-
-    def __init__(self, places: Places, state: State) -> None:
-        self._csv = places.csv
-        self._places = places
-        self._authority = state.phase.authority
-        self._backups = Backups(
-            places.settings.csv_backup.backup_dir, 0, compress=places.settings.csv_backup.compress
-        )
-        self.aside = str(self._backups.folder)
-        self.published: Manifest | None = None
-        self.kept: Path | None = None
-
-    def keep(self) -> None:
-        """Keep it; called when nobody writes the CSV any more."""
-        path = self._csv.path
-        if self._authority is Side.POSTGRES:
-            # What was written since it was published is in history.
-            self.kept = None if self.published is not None else self._rendered() or self._copied(path)
-        elif self.published is None or self._csv_is_another(self.published):
-            self.kept = self._copied(path)
-
-    def _csv_is_another(self, published: Manifest) -> bool:
-        return self._csv.exists() and self._csv.sha256() != published.content.sha256
-
-    def _rendered(self) -> Path | None:
-        with self._csv.scratch() as new:
-            try:
-                self._places.tables.render(new)
-            except UnavailableError as error:
-                if error.code != "nothing_synced":
-                    raise
-                return None
-            return self._copied(new.path)
-
-    def _copied(self, source: Path) -> Path | None:
-        path = self._csv.path
-        named = path.with_stem(f"{path.stem}_before_restore")
-        return self._backups.copy(source, named) if source.is_file() else None
-
-
-def _database_empty(phase: Phase) -> ProtectedError:
-    return ProtectedError(
-        f"in phase {phase} PostgreSQL leads, and this database holds nothing",
-        code="database_empty",
-        hint="Is this the right database? To make it anew from a version: --accept-loss. Or, as the CSV may "
-        "be newer than any version, let that lead: PostgreSQL is gone for good, says docs/phases.md.",
-    )
+        return replace(report, equal=self._site.is_equal())

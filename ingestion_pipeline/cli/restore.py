@@ -10,7 +10,8 @@ import click
 
 from ingestion_pipeline.app import Pipeline
 from ingestion_pipeline.app.database_backups import DatabaseRestored
-from ingestion_pipeline.app.restoring import How, RestoreReport
+from ingestion_pipeline.app.restorable import How
+from ingestion_pipeline.app.restoring import RestoreReport
 from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.frame import Frame, command, is_terminal
 from ingestion_pipeline.cli.progress import bar
@@ -85,6 +86,8 @@ def restore(
     if database and (version is None or target != BOTH):
         raise click.UsageError("--database takes a VERSION, and neither --as-of nor --to")
     to_file = target not in (BOTH, *Side)
+    if to_file and (target == "-" or target.lower() in (BOTH, *Side)):
+        raise click.UsageError(f"--to is csv, postgres, both or the name of a file; {target} is none of them")
     if to_file and dry_run:
         raise click.UsageError("--dry-run goes with csv, postgres and both; a file changes nothing else")
     what = at or version or ""
@@ -127,6 +130,7 @@ def _say_dump(frame: Frame, report: DatabaseRestored) -> Exit:
         "phase": report.state.phase,
         "epoch": report.state.epoch,
         "rows": report.rows,
+        "dump_before": report.dump_before,
         "version_before": report.version_before,
         "kept": report.kept,
         "equal": report.equal,
@@ -148,6 +152,7 @@ def _show_dump(report: DatabaseRestored) -> None:
         return
     pairs += [
         ("epoch", report.state.epoch),
+        ("dump before", report.dump_before),
         ("version before", report.version_before),
         *([("kept before", report.kept)] if report.kept else []),
         *([("equal", _EQUAL[report.equal])] if report.state.phase.follower else []),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from dagster import ConfigurableResource, Failure
 from dagster_aws.s3 import S3Resource
@@ -46,10 +47,21 @@ class PipelineResource(ConfigurableResource[Pipeline]):
         return None if s3 is None else lambda **_named: s3.get_client()
 
 
+class SiteS3(S3Resource):
+    """The bucket's account and server, with the pipeline's own timeouts and no address from elsewhere."""
+
+    def get_client(self) -> Any:
+        """A client; see `client.connect`."""
+        # boto3 takes long to load, and few have a bucket.
+        from ingestion_pipeline.stores.bucket.client import connect  # noqa: PLC0415
+
+        return connect(self.region_name, self.profile_name, self.endpoint_url)
+
+
 def s3_of(settings: Settings) -> S3Resource:
     """The bucket's account and server, as the configuration names them."""
     exports, legacy = settings.exports, settings.downloads.s3
-    return S3Resource(
+    return SiteS3(
         region_name=exports.region or legacy.aws_region,
         endpoint_url=exports.endpoint_url,
         profile_name=exports.profile or legacy.aws_profile,

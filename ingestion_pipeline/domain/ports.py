@@ -197,6 +197,14 @@ class HeldCsv(Protocol):
         """Note that PostgreSQL is made what it once was: until it is rendered anew, the file is not ours."""
         ...
 
+    def have_followed(self, epoch: int) -> None:
+        """Note that PostgreSQL, which follows, is to be made equal to the whole file."""
+        ...
+
+    def identity(self) -> object:
+        """What tells the file that is there from another one; None where there is none."""
+        ...
+
     def open(self) -> list[Record]:
         """The records that the other side has yet to get."""
         ...

@@ -2,6 +2,8 @@
 
 import re
 
+from ingestion_pipeline.domain.errors import InputRefusedError
+
 _RUN = re.compile(r"'*[=+\-@\t\r]")
 _ESCAPED = re.compile(r"'+[=+\-@\t\r]")
 
@@ -15,5 +17,17 @@ def escape(cell: str) -> str:
 
 
 def unescape(cell: str) -> str:
-    """The cell that `escape` was given."""
-    return cell[1:] if _ESCAPED.match(cell) else cell
+    """The cell that `escape` was given.
+
+    Raises:
+        InputRefusedError: Nothing gives this cell when it is escaped: it has lost its apostrophe.
+    """
+    if _ESCAPED.match(cell):
+        return cell[1:]
+    if _RUN.match(cell):
+        raise InputRefusedError(
+            "a cell that a spreadsheet program would run has lost its apostrophe",
+            code="not_escaped",
+            hint="A program has changed it; take the file that `ingest render --spreadsheet` wrote.",
+        )
+    return cell

@@ -38,6 +38,7 @@ class Content:
         published_at: When, in UTC.
         compared_at: When both sides were last proved equal and held this, if they were.
         run_id: The Dagster run, if one published it.
+        before: The version or time that was about to be restored over it; None where nothing was.
     """
 
     sha256: str
@@ -50,6 +51,7 @@ class Content:
     published_at: datetime
     compared_at: datetime | None = None
     run_id: str | None = None
+    before: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ def export(
     now: Callable[[], datetime],
     form: Form = Form.CSV,
     run_id: str | None = None,
+    before: str | None = None,
 ) -> ExportReport:
     """Publish the authority's content as a version.
 
@@ -53,6 +54,7 @@ def export(
         now: The time in UTC.
         form: How it is to lie there.
         run_id: The Dagster run that exports, if one does.
+        before: The version or time that is about to be restored over it.
 
     Raises:
         ProtectedError: In dual_write, the two sides do not hold the same bytes; nothing was published.
@@ -75,6 +77,9 @@ def export(
         if state.phase is Phase.DUAL_WRITE and draft.sha256 != csv.sha256():
             raise _unequal()
         manifest = versions.holding(draft.sha256)
+        if manifest is not None and manifest.content.before is not None and before is None:
+            # What was kept before a restore is not what `latest` means.
+            manifest = None
         published = manifest is None
         if manifest is None:
             content = Content(
@@ -88,6 +93,7 @@ def export(
                 published_at=now(),
                 compared_at=None if alone else _compared_at(tables.last_proof(), draft.sha256),
                 run_id=run_id,
+                before=before,
             )
             manifest = draft.publish(content)
             # Unless somebody else has published the same meanwhile.

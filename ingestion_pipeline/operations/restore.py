@@ -119,7 +119,7 @@ def _into_postgres(csv: Csv, held: HeldCsv, tables: Tables, incoming: Incoming, 
         return Restored(_weighed(_load(held, tables, incoming, order)), ())
     if not order.is_new:
         bring_back(csv, held, tables, state)
-    is_ours = held.is_ours()
+    ours = held.identity() if held.is_ours() else None
     order.keep()
     # The tables hold more than a settling of people brings over: lines, and how they are spelled.
     held.outdate(state.epoch)
@@ -130,7 +130,7 @@ def _into_postgres(csv: Csv, held: HeldCsv, tables: Tables, incoming: Incoming, 
         raise
     try:
         if state.phase.follower is not None:
-            _render(held, tables, None if is_ours else order.aside)
+            render_anew(held, tables, ours, order.aside)
         held.close(state.epoch, least=tables.last_revision() + 1)
     except (PipelineError, OSError):
         # PostgreSQL leads and has it: settling comes back to the rest.
@@ -153,8 +153,16 @@ def _weighed(report: SyncReport) -> Weighed:
     return Weighed(report.rows_read, report.inserted, report.updated, report.deleted)
 
 
-def _render(held: HeldCsv, tables: Tables, foreign: str | None) -> None:
-    """Render the whole CSV, which may be spelled otherwise than the one that lies there."""
+def render_anew(held: HeldCsv, tables: Tables, ours: object, aside: str) -> None:
+    """Render the whole CSV, which may be spelled otherwise than the one that lies there.
+
+    Args:
+        held: The CSV, locked.
+        tables: The three tables.
+        ours: What told our own file from another; None where it was another's.
+        aside: The folder for a file that is not ours.
+    """
+    foreign = aside if ours is None or held.identity() != ours else None
     with tables.snapshot() as snapshot:
         dirty = snapshot.dirty(())
         held.render(snapshot.render, foreign=foreign)

@@ -185,7 +185,7 @@ def test_restore_to_a_file(four: Site, call: Call) -> None:
     assert four.csv.read_bytes() == before
     assert "Written" in call("restore", "latest", "--to", "older.csv").out
     own = call("restore", version, "--to", str(four.csv), "--json")
-    assert (own.code, own.json["error"]["code"]) == (5, "sites_own_csv")
+    assert (own.code, own.json["error"]["code"]) == (5, "sites_own")
 
 
 def test_damaged_version_is_refused_and_the_one_before_it_named(four: Site, call: Call) -> None:
@@ -299,6 +299,8 @@ def test_as_of_a_time_to_come(four: Site, call: Call) -> None:
         ("versions", "--limit", "0"),
         ("restore", "--database", "--as-of", "5 minutes ago"),
         ("restore", "latest", "--database", "--to", "y.csv"),
+        ("restore", "latest", "--to", "-"),
+        ("restore", "latest", "--to", "CSV"),
         ("render", "--unescape", "x.csv", "--to", "-"),
         ("render", "--unescape", "nowhere.csv", "--to", "y.csv"),
         ("render", "--unescape", "x.csv", "--spreadsheet", "--to", "y.csv"),

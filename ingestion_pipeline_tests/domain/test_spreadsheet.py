@@ -4,6 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from ingestion_pipeline.domain.errors import InputRefusedError
 from ingestion_pipeline.domain.spreadsheet import escape, unescape
 
 RUN = ("=", "+", "-", "@", "\t", "\r")
@@ -20,6 +21,12 @@ def test_every_cell_comes_back(cell: str) -> None:
 @given(cells)
 def test_no_escaped_cell_is_run(cell: str) -> None:
     assert not escape(cell).startswith(RUN)
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "-x", "@a", "\t", "+"])
+def test_cell_that_lost_its_apostrophe_is_refused(cell: str) -> None:
+    with pytest.raises(InputRefusedError):
+        unescape(cell)
 
 
 @given(cells)

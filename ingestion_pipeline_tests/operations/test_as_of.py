@@ -9,7 +9,7 @@ import psycopg2
 import pytest
 
 from ingestion_pipeline.app import Pipeline, open_pipeline
-from ingestion_pipeline.app.restoring import How
+from ingestion_pipeline.app.restorable import How
 from ingestion_pipeline.domain.errors import ProtectedError, SettingsError, UnavailableError
 from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.quarantine import Decision

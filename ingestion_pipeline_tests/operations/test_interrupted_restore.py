@@ -14,7 +14,7 @@ from unittest.mock import patch
 import pytest
 
 from ingestion_pipeline.app import Pipeline, open_pipeline
-from ingestion_pipeline.app.restoring import How
+from ingestion_pipeline.app.restorable import How
 from ingestion_pipeline.domain.errors import UnavailableError
 from ingestion_pipeline.domain.journal import Kind, Record
 from ingestion_pipeline.domain.phase import Phase, Side

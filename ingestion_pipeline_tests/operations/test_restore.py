@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 import pytest
 
 from ingestion_pipeline.app import Pipeline, open_pipeline
-from ingestion_pipeline.app.restoring import How, RestoreReport
+from ingestion_pipeline.app.restorable import How
+from ingestion_pipeline.app.restoring import RestoreReport
 from ingestion_pipeline.domain.columns import Mode, header
 from ingestion_pipeline.domain.errors import (
     InputRefusedError,
@@ -733,14 +734,14 @@ def test_write_that_the_version_before_has_not_is_kept(
 ) -> None:
     begin(site, pipeline, phase)
     version = pipeline.export().manifest.key
-    export = pipeline.restore._export  # noqa: SLF001
+    export = pipeline.restore._site._export  # noqa: SLF001
 
-    def export_and_write() -> ExportReport:
-        report = export()
+    def export_and_write(before: str) -> ExportReport:
+        report = export(before)
         pipeline.write("1", {"name": "In between"})
         return report
 
-    monkeypatch.setattr(pipeline.restore, "_export", export_and_write)
+    monkeypatch.setattr(pipeline.restore._site, "_export", export_and_write)  # noqa: SLF001
     report = pipeline.restore.version(version)
 
     assert bytes_of(site, report.version_before) == FOUR
@@ -752,6 +753,59 @@ def test_write_that_the_version_before_has_not_is_kept(
     assert_level(site, pipeline, FOUR)
 
 
+@pytest.mark.parametrize("phase", [DUAL, PRIMARY])
+def test_latest_is_not_what_was_only_kept_before_a_restore(
+    site: Site, pipeline: Pipeline, phase: Phase
+) -> None:
+    begin(site, pipeline, phase)
+    version = pipeline.export().manifest.key
+    changed(site, pipeline)
+    for _ in range(2):
+        assert pipeline.restore.version("latest", How(dry_run=True)).source == version
+        assert pipeline.restore.version("latest").source == version
+    assert_level(site, pipeline, FOUR)
+
+
+def test_stopped_by_a_brake_it_names_the_same_version_again(site: Site, pipeline: Pipeline) -> None:
+    begin(site, pipeline, DUAL)
+    version = pipeline.export().manifest.key
+    site.put(spelled(people([*"4321", *range(100, 130)])))
+    pipeline.sync()
+    with pytest.raises(ProtectedError):
+        pipeline.restore.version("latest")
+
+    report = pipeline.restore.version("latest", How(accept_loss=True))
+
+    assert (report.source, report.restored.weighed.deleted) == (version, 30)
+
+
+def test_state_that_was_kept_before_a_restore_is_published_for_itself_later(
+    site: Site, pipeline: Pipeline
+) -> None:
+    begin(site, pipeline, DUAL)
+    first = pipeline.export().manifest.key
+    changed(site, pipeline)
+    kept_only = pipeline.restore.version(first).version_before
+    pipeline.restore.version(kept_only or "")
+
+    report = pipeline.export()
+
+    assert report.published
+    assert pipeline.restore.version("latest", How(dry_run=True)).source == report.manifest.key
+
+
+@pytest.mark.parametrize("where", [".output.csv.ingestion/ledger.json", "../exports/x.csv"])
+def test_sites_own_files_are_not_written_over(site: Site, pipeline: Pipeline, where: str) -> None:
+    begin(site, pipeline, DUAL)
+    pipeline.export()
+    target = site.csv.parent / where
+    before = target.read_bytes() if target.exists() else None
+    with pytest.raises(ProtectedError) as refused:
+        pipeline.restore.version_to("latest", target)
+    assert refused.value.code == "sites_own"
+    assert (target.read_bytes() if target.exists() else None) == before
+
+
 @pytest.mark.parametrize(("phase", "to"), [(DUAL, PRIMARY), (PRIMARY, DUAL), (NATIVE, PRIMARY)], ids=str)
 def test_phase_changed_meanwhile(
     site: Site, pipeline: Pipeline, phase: Phase, to: Phase, monkeypatch: pytest.MonkeyPatch
@@ -759,14 +813,14 @@ def test_phase_changed_meanwhile(
     begin(site, pipeline, phase)
     version = pipeline.export().manifest.key
     before = changed(site, pipeline)
-    export = pipeline.restore._export  # noqa: SLF001
+    export = pipeline.restore._site._export  # noqa: SLF001
 
-    def export_and_go() -> ExportReport:
+    def export_and_go(before: str) -> ExportReport:
         with open_pipeline(site.config) as other:
             lead(other, to)
-        return export()
+        return export(before)
 
-    monkeypatch.setattr(pipeline.restore, "_export", export_and_go)
+    monkeypatch.setattr(pipeline.restore._site, "_export", export_and_go)  # noqa: SLF001
     with pytest.raises(ProtectedError) as stale:
         pipeline.restore.version(version)
 

@@ -287,8 +287,10 @@ class Chain:
             raise damaged(manifest.key, error.message) from None
 
     def _is_same(self, newest: Manifest, content: Content, stored: Stored) -> bool:
-        is_dump = stored.form is Form.DUMP
-        return newest.content.sha256 == content.sha256 and not is_dump and self.is_good(newest)
+        kept_only = newest.content.before is not None and content.before is None
+        if stored.form is Form.DUMP or kept_only or newest.content.sha256 != content.sha256:
+            return False
+        return self.is_good(newest)
 
     def is_good(self, manifest: Manifest) -> bool:
         """Whether a version's bytes, read anew, are those that were published."""

@@ -13,8 +13,8 @@ from ingestion_pipeline.stores.atomic import CHUNK, draft, make_folder
 
 _QUICK = 1
 _GZIP = 31
-_COPY = re.compile(r"_\d{8}T\d{12}Z(\.\w+)*$", re.ASCII)
-"""How the names of copies end; nothing else in their folder is ever dropped."""
+_COPY = re.compile(r"(.+)_\d{8}T\d{12}Z(\.\w+)*", re.ASCII)
+"""What copies are called after whose they are; nothing else in their folder is ever dropped."""
 
 
 class Backups:
@@ -31,14 +31,14 @@ class Backups:
         self._most = most
         self._compress = compress
 
-    def is_recent(self, seconds: float) -> bool:
-        """Whether the newest copy is not older than this."""
+    def is_recent(self, named: Path, seconds: float) -> bool:
+        """Whether the newest copy of a file is not older than this."""
         with suppress(OSError, IndexError):
-            return time.time() - self._all()[-1].stat().st_mtime < seconds
+            return time.time() - self._all(named)[-1].stat().st_mtime < seconds
         return False
 
     def copy(self, source: Path, named: Path) -> Path:
-        """Copy a file under another's name and the time; drops the oldest beyond the most.
+        """Copy a file under another's name and the time; drops the oldest of that name beyond the most.
 
         Raises:
             UnavailableError: The copy cannot be written.
@@ -53,14 +53,13 @@ class Backups:
                 while chunk := file.read(CHUNK):
                     new.write(chunk)
             new.create()
-        for old in self._all()[: -self._most] if self._most else []:
+        for old in self._all(named)[: -self._most] if self._most else []:
             old.unlink(missing_ok=True)
         return target
 
-    def _all(self) -> list[Path]:
-        return sorted(
-            path for path in self.folder.iterdir() if _COPY.search(path.name) and "_foreign_" not in path.name
-        )
+    def _all(self, named: Path) -> list[Path]:
+        found = ((path, _COPY.fullmatch(path.name)) for path in self.folder.iterdir())
+        return sorted(path for path, copy in found if copy is not None and copy.group(1) == named.stem)
 
 
 def _compress(source: BinaryIO, sink: Sink) -> None:

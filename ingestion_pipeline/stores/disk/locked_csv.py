@@ -222,7 +222,7 @@ class LockedCsv:
         self.journal.catch_up()
         with draft(self.path) as new:
             write(new)
-            before = self._rows.identity() if self.path.is_file() else None
+            before = self.identity()
             found = None if before is None else digest(self.path).sha256
             aside = None
             if found not in (None, new.sha256) and foreign is not None:
@@ -277,6 +277,15 @@ class LockedCsv:
         """
         self.journal.catch_up()
         self.journal.append([Record(0, 0, epoch, Kind.RESTORED, at=others.now())])
+
+    def have_followed(self, epoch: int) -> None:
+        """Note that PostgreSQL, which follows, is to be made equal to the whole file."""
+        self.journal.catch_up()
+        self.journal.append([Record(0, 0, epoch, Kind.MERGED, at=others.now())])
+
+    def identity(self) -> Identity | None:
+        """What tells the file that is there from another one; None where there is none."""
+        return self._rows.identity() if self.path.is_file() else None
 
     def adopt(self) -> None:
         """Take the file as it lies there for the one that was written last."""
@@ -422,9 +431,11 @@ class LockedCsv:
         if self._swept:
             return
         # Only who holds the lock makes files of this name, so none of them is somebody's still.
-        for left in (*self.path.parent.glob(f".{self.path.name}.*.tmp"), *self._state.glob(".*.tmp")):
+        scratch = set(self._state.glob(".scratch.*.tmp"))
+        drafts = set(self._state.glob(".*.tmp")) - scratch
+        for left in (*self.path.parent.glob(f".{self.path.name}.*.tmp"), *drafts):
             left.unlink(missing_ok=True)
-        for left in (*self._state.glob("pin-*"), *self._state.glob("in*/*.tmp")):
+        for left in (*scratch, *self._state.glob("pin-*"), *self._state.glob("in*/*.tmp")):
             with suppress(FileNotFoundError):
                 if time.time() - left.stat().st_ctime > LEFT_FOR:
                     left.unlink()

@@ -50,7 +50,7 @@ def render(
 
 def _check_told(cursor: Cursor, at: datetime) -> None:
     cursor.execute(_sql.told, {"at": at})
-    now, since, renamed = fetch_one(cursor)
+    now, since, renamed, restored = fetch_one(cursor)
     if at > now:
         raise SettingsError(
             f"that time is still to come: it is {now:%F %T %Z}",
@@ -60,6 +60,10 @@ def _check_told(cursor: Cursor, at: datetime) -> None:
     if since is None or at < since:
         reach = "" if since is None else f": it begins at {since:%F %T %Z}"
         raise _untold("history does not reach back so far" + reach, "before_history")
+    if restored is not None:
+        raise _untold(
+            f"at {restored:%F %T %Z} a dump was restored over what was then, history and all", "restored_over"
+        )
     if renamed is not None:
         raise _untold(
             f"at {renamed:%F %T %Z} a person was given another row_id, and who was who before is not told",

@@ -1,8 +1,11 @@
 -- name: told
--- The time; since when history tells; and when somebody last gave a person another row_id after that time.
+-- The time; since when history tells; when somebody last gave a person another row_id after that time; and until
+-- when a dump was restored over what was then.
 SELECT now(), (SELECT min(at) FROM ingestion.history), (
     SELECT max(at) FROM ingestion.history
     WHERE at > %(at)s AND table_name = 'people' AND operation = 'update' AND changed ? 'row_id'
+), (
+    SELECT max(until) FROM ingestion.gap WHERE since < %(at)s AND until > %(at)s
 )
 
 -- name: find_later

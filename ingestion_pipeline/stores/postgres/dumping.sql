@@ -148,6 +148,26 @@ INSERT INTO ingestion.migration_state (phase, epoch) VALUES ({phase}, {epoch})
 ON CONFLICT (singleton) DO UPDATE
 SET phase = excluded.phase, epoch = excluded.epoch, changed_at = now(), changed_by = session_user
 
+-- name: note_gap
+-- What was between the dump's last change and now is gone from history.
+INSERT INTO ingestion.gap (since, until)
+SELECT coalesce(max(at), '-infinity'), clock_timestamp() FROM ingestion.history
+
+-- name: refuse_moved
+-- What was written since the state before was kept would be nowhere.
+DO $$
+BEGIN
+    IF ({position}) IS DISTINCT FROM {kept} THEN
+        RAISE EXCEPTION USING ERRCODE = 'IP005', MESSAGE = 'somebody has written meanwhile';
+    END IF;
+END
+$$
+
+-- name: notice_dead_client
+-- Its locks would stand for hours if the machine that restores went away.
+SELECT set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalives_interval', '10', false),
+    set_config('tcp_keepalives_count', '3', false), set_config('client_connection_check_interval', '10s', false)
+
 -- name: clear_pending
 DELETE FROM ingestion.pending
 

@@ -88,6 +88,7 @@ def test_what_is_no_copy_is_never_dropped(csv: Path, folder: Path) -> None:
         "output.csv",
         "output_20250101_120000.csv.gz",
         "output_foreign_20200101T000000000000Z.csv",
+        "output_before_restore_20200101T000000000000Z.csv.gz",
         "notes.txt",
     ]
     for name in others:
@@ -103,23 +104,23 @@ def test_the_csv_itself_is_never_dropped(csv: Path) -> None:
     assert len(names(csv.parent)) == 2
 
 
-def test_there_is_no_recent_copy_where_there_is_none(folder: Path) -> None:
-    assert not Backups(folder, 1, compress=False).is_recent(1e9)
+def test_there_is_no_recent_copy_where_there_is_none(csv: Path, folder: Path) -> None:
+    assert not Backups(folder, 1, compress=False).is_recent(csv, 1e9)
     folder.mkdir()
     (folder / "output.csv").touch()
-    assert not Backups(folder, 1, compress=False).is_recent(1e9)
+    assert not Backups(folder, 1, compress=False).is_recent(csv, 1e9)
 
 
 def test_a_copy_is_recent_for_a_while(csv: Path, folder: Path) -> None:
     copies = Backups(folder, 10, compress=True)
     old = copies.copy(csv, csv)
-    assert copies.is_recent(60)
+    assert copies.is_recent(csv, 60)
     hour_ago = time.time() - 3600
     os.utime(old, (hour_ago, hour_ago))
-    assert not copies.is_recent(3599)
-    assert copies.is_recent(3660)
+    assert not copies.is_recent(csv, 3599)
+    assert copies.is_recent(csv, 3660)
     copies.copy(csv, csv)
-    assert copies.is_recent(60)
+    assert copies.is_recent(csv, 60)
 
 
 def test_a_disk_that_refuses_leaves_no_half_copy(

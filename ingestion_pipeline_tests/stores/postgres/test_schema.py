@@ -234,7 +234,7 @@ def test_empty_database_gets_the_schema(empty_database: str) -> None:
 
     schema.ensure(pool)
 
-    assert schema.current(pool) == schema.head() == "0003"
+    assert schema.current(pool) == schema.head() == "0004"
     pool.close()
 
 

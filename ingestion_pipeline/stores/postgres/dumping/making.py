@@ -40,6 +40,7 @@ class Dumped:
         phase: The phase in force.
         epoch: The epoch in force.
         made_by: With what, such as `pg_dump 18.1, schema 0003`.
+        position: The state of the tables; another one after every write.
     """
 
     sha256: str
@@ -49,6 +50,7 @@ class Dumped:
     phase: Phase
     epoch: int
     made_by: str
+    position: str
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -85,7 +87,9 @@ def _facts(cursor: Cursor, programs: clients.Clients) -> Dumped:
     digest = Digest()
     rows, dialect = found.render(digest)
     made_by = f"pg_dump {programs.version}, schema {schema.head()}"
-    return Dumped(digest.sha256, digest.size, rows, dialect, state.phase, state.epoch, made_by)
+    return Dumped(
+        digest.sha256, digest.size, rows, dialect, state.phase, state.epoch, made_by, found.position()
+    )
 
 
 def _left_out(cursor: Cursor) -> list[str]:

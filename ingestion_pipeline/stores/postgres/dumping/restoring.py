@@ -33,6 +33,7 @@ from ingestion_pipeline.stores.postgres.pool import Pool
 from ingestion_pipeline.stores.postgres.tables import PostgresTables
 
 _sql = queries.load("dumping")
+_compare = queries.load("compare")
 
 _BLOCK = 1024 * 1024
 
@@ -99,7 +100,9 @@ def restore_into(pool: Pool, path: Path) -> None:
         raise _away("whether the dump was restored is not known")
 
 
-def replace(pool: Pool, path: Path, state: State, brakes: Brakes | None = None) -> None:
+def replace(
+    pool: Pool, path: Path, state: State, *, brakes: Brakes | None = None, position: str | None = None
+) -> None:
     """Make the site's own database what a dump holds, in one transaction; whoever writes waits for its end.
 
     A CSV that follows is to be rendered afterwards; nothing else is pending. Numbers go on from the highest
@@ -112,28 +115,32 @@ def replace(pool: Pool, path: Path, state: State, brakes: Brakes | None = None) 
         state: The phase and epoch to be in force then. The epoch must be higher than the one before, so that
             writers of that one are refused.
         brakes: How many people may vanish; None for any number.
+        position: The position of the tables that were kept before; None where whatever is there may go.
 
     Raises:
         InputRefusedError: It is no dump of this pipeline's, or a damaged one (`dump_unreadable`), or one of
             another schema revision (`dump_other_schema`). Nothing was changed.
         ProtectedError: The epoch is not higher (`stale_epoch`), something else depends on the tables
-            (`others_depend`), too many people would vanish (`brake`), or the server refused something.
+            (`others_depend`), too many people would vanish (`brake`), somebody has
+            written since that position (`written_meanwhile`), or the server refused something.
             Nothing was changed.
         UnavailableError: PostgreSQL or a fitting pg_restore is missing, the tables stay locked, or it took
             too long, and nothing was changed; or `outcome_unknown`: PostgreSQL went away at the very end.
     """
-    script = _Script(_beginning(pool, state), ("--clean", "--if-exists"), _end(pool, state, brakes))
+    script = _Script(_beginning(pool, state, position), ("--clean", "--if-exists"), _end(pool, state, brakes))
     if not _carried_out(clients.find(pool), path, script):
         _find_out(pool, state)
 
 
-def _beginning(pool: Pool, state: State) -> bytes:
+def _beginning(pool: Pool, state: State, position: str | None) -> bytes:
     own = sql.Literal(f"^{OWN}$")
     return _text(
         pool,
+        _sql.notice_dead_client,
         sql.SQL("BEGIN"),
         _sql.fill("keep_others_out", tables=sql.SQL(", ").join(sql.Literal(table.value) for table in Table)),
         _sql.fill("refuse_old_epoch", epoch=sql.Literal(state.epoch)),
+        *(() if position is None else (_refuse_moved(position),)),
         _sql.fill("keep_numbers", own=own),
         _sql.keep_known,
         _sql.fill("keep_grants", own=own),
@@ -147,6 +154,7 @@ def _end(pool: Pool, state: State, brakes: Brakes | None) -> bytes:
         *(() if brakes is None else (_brake(brakes),)),
         _sql.raise_numbers,
         _sql.grant_again,
+        _sql.note_gap,
         _sql.clear_pending,
         _sql.fill("put_state", phase=sql.Literal(state.phase.value), epoch=sql.Literal(state.epoch)),
         _sql.have_rendered,
@@ -157,6 +165,10 @@ def _end(pool: Pool, state: State, brakes: Brakes | None) -> bytes:
 
 def _refuse_other_revision() -> sql.Composed:
     return _sql.fill("refuse_other_revision", revision=sql.Literal(schema.head()))
+
+
+def _refuse_moved(position: str) -> sql.Composed:
+    return _sql.fill("refuse_moved", position=_compare.position, kept=sql.Literal(position))
 
 
 def _brake(brakes: Brakes) -> sql.Composed:
@@ -286,34 +298,38 @@ def _refused(sqlstate: str) -> PipelineError:
             code="postgres_busy",
             hint="Nothing was changed. Try again, or raise database.lock_timeout.",
         )
-    match sqlstate:
-        case "IP002":
-            return ProtectedError(
-                "the phase changed meanwhile: the epoch in force is not lower than the new one",
-                code="stale_epoch",
-                hint="Nothing was changed. Run it again.",
-            )
-        case "IP003":
-            return InputRefusedError(
-                f"the dump's schema is not at revision {schema.head()}, which this program needs",
-                code="dump_other_schema",
-                hint="Nothing was changed. Restore it with the release that made it, then install this one "
-                "and run `ingest db upgrade`.",
-            )
-        case "IP004":
-            return ProtectedError(
-                "more people would vanish than the brakes allow",
-                code="brake",
-                hint="If that is meant, run it again with --accept-loss; nothing has been changed.",
-            )
-        case "2BP01":
-            return ProtectedError(
-                "something that is not the pipeline's depends on its tables, such as a view",
-                code="others_depend",
-                hint="Nothing was changed. Drop it, restore, and make it again.",
-            )
-    return ProtectedError(
-        f"PostgreSQL refused: SQLSTATE {sqlstate}",
-        code="postgres_refused",
-        hint="Nothing was changed; the transaction was rolled back.",
-    )
+    if sqlstate == "IP003":
+        return InputRefusedError(
+            f"the dump's schema is not at revision {schema.head()}, which this program needs",
+            code="dump_other_schema",
+            hint="Nothing was changed. Restore it with the release that made it, then install this one "
+            "and run `ingest db upgrade`.",
+        )
+    code, message, hint = _PROTECTED.get(sqlstate, _REFUSED)
+    return ProtectedError(message.format(sqlstate), code=code, hint=f"Nothing was changed. {hint}")
+
+
+_PROTECTED = {
+    "IP002": (
+        "stale_epoch",
+        "the phase changed meanwhile: the epoch in force is not lower than the new one",
+        "Run it again.",
+    ),
+    "IP004": (
+        "brake",
+        "more people would vanish than the brakes allow",
+        "If that is meant, run it again with --accept-loss.",
+    ),
+    "IP005": (
+        "written_meanwhile",
+        "somebody has written to PostgreSQL since what it holds was dumped",
+        "Stop those who write, and run it again; --accept-loss gives up what they wrote.",
+    ),
+    "2BP01": (
+        "others_depend",
+        "something that is not the pipeline's depends on its tables, such as a view",
+        "Drop it, restore, and make it again.",
+    ),
+}
+_REFUSED = ("postgres_refused", "PostgreSQL refused: SQLSTATE {}", "The transaction was rolled back.")
+"""By SQLSTATE: the error's code, what is the matter, and what next."""

@@ -1,4 +1,4 @@
-"""The fence, the history and the pending rows: what every write of a person goes through."""
+"""What a change of phase goes by: from where on both sides are looked at again."""
 
 from pathlib import Path
 
