@@ -439,6 +439,16 @@ def test_only_rows_in_quarantine(site: Site, pipeline: Pipeline) -> None:
         assert_agree(site, pipeline)
 
 
+def test_a_first_person_moves_every_row_in_quarantine(site: Site, pipeline: Pipeline) -> None:
+    site.put(spelled([person(""), person("")]))
+    pipeline.sync()
+    site.put(spelled([person(1), person(""), person("")]))
+
+    pipeline.sync()
+
+    assert_agree(site, pipeline)
+
+
 # Cells in quarantine
 
 

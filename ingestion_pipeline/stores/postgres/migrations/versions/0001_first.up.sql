@@ -102,8 +102,9 @@ CREATE TABLE ingestion.quarantine (
 CREATE INDEX quarantine_standing ON ingestion.quarantine USING hash (row_id)
     WHERE decision IS NULL OR decision = 'accept';
 
-CREATE UNIQUE INDEX quarantine_line ON ingestion.quarantine (ordinal)
-    WHERE scope = 'row' AND (decision IS NULL OR decision = 'accept');
+-- An exclusion, as a unique index is checked while the rows of a statement are still moving.
+ALTER TABLE ingestion.quarantine ADD CONSTRAINT quarantine_line EXCLUDE USING btree (ordinal WITH =)
+    WHERE (scope = 'row' AND (decision IS NULL OR decision = 'accept')) DEFERRABLE INITIALLY IMMEDIATE;
 
 -- The lines of the file in its order: people, repeated lines, and rows in quarantine.
 CREATE VIEW ingestion.line AS
