@@ -37,9 +37,10 @@ lint: setup ## Format, lint, types, arrows, definitions
 
 check: lint test ## All of lint, and all tests
 
-bench: setup ## Measure what a write costs, and how long writers wait for a change of phase
+bench: setup ## Measure what writes, changes of phase, and publishing and restoring versions cost
 	$(BIN)/python -m benchmarks.writing
 	$(BIN)/python -m benchmarks.switching
+	$(BIN)/python -m benchmarks.publishing
 
 campaign: setup ## Put the promises to their full test: hours; parts of it as root only
 	$(BIN)/python -m benchmarks.campaign
