@@ -13,7 +13,11 @@ EMPTY = """
     DELETE FROM ingestion.migration_state; DELETE FROM people; DELETE FROM ingestion.quarantine;
     DELETE FROM processing_status; DELETE FROM s3_metadata;
     DELETE FROM ingestion.history; DELETE FROM ingestion.pending;
-    DELETE FROM ingestion.csv_file; DELETE FROM ingestion.proof;
+    DELETE FROM ingestion.csv_file; DELETE FROM ingestion.proof; DELETE FROM ingestion.refreshed;
+    REFRESH MATERIALIZED VIEW ingestion.download_outcomes WITH NO DATA;
+    REFRESH MATERIALIZED VIEW ingestion.processing_summary WITH NO DATA;
+    REFRESH MATERIALIZED VIEW ingestion.storage_inventory WITH NO DATA;
+    REFRESH MATERIALIZED VIEW ingestion.type_distribution WITH NO DATA;
     SELECT setval('ingestion.quarantine_id_seq', 1, false)
 """
 

@@ -26,18 +26,16 @@ DROP DATABASE IF EXISTS {database} WITH (FORCE)
 SELECT datname FROM pg_database WHERE datname LIKE %(pattern)s AND pg_has_role(datdba, 'USAGE')
 
 -- name: keep_others_out
--- In the order in which writers take them.
+-- In the order in which writers take them; and a view before its tables, as who reads it does.
 DO $$
 DECLARE
     one regclass;
 BEGIN
     FOR one IN
         SELECT oid FROM pg_class
-        WHERE relkind = 'r' AND (
-            relnamespace = to_regnamespace('ingestion')
-            OR relnamespace = 'public'::regnamespace AND relname IN ({tables})
-        )
-        ORDER BY relnamespace <> 'public'::regnamespace, relname
+        WHERE relkind = 'r' AND relnamespace = to_regnamespace('ingestion')
+            OR relkind IN ('r', 'v') AND relnamespace = 'public'::regnamespace AND relname ~ {own}
+        ORDER BY relnamespace <> 'public'::regnamespace, relkind <> 'v', relname
     LOOP
         EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', one);
     END LOOP;

@@ -13,6 +13,9 @@ from ingestion_pipeline.stores.postgres.pool import Pool, fetch_one, translated
 if TYPE_CHECKING:
     from alembic.config import Config
 
+PEOPLE_FULL = "people_full"
+"""The view in schema public: the columns of the full mode, in its order."""
+
 _MIGRATIONS = files(__package__).joinpath("migrations")
 
 
@@ -82,7 +85,7 @@ def _refuse_strangers(pool: Pool) -> None:
     with pool.transaction() as cursor:
         cursor.execute(
             "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass('public.' || name) IS NOT NULL",
-            (list(Table),),
+            ([*Table, PEOPLE_FULL],),
         )
         strangers = [name for (name,) in cursor.fetchall()]
     if strangers and current(pool) is None:

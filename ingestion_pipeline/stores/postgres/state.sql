@@ -21,12 +21,13 @@ UPDATE ingestion.migration_state
 SET phase = %(phase)s, epoch = %(epoch)s, changed_at = now(), changed_by = session_user
 WHERE epoch < %(epoch)s
 
--- name: last_proof
+-- name: last_proofs
+-- The newest first.
 SELECT epoch, csv_sha256, position, contract_version, rows, differences, pending, undecided, bytes_equal,
     way_back_rehearsed, run_id, sequence, snapshot, stamped_at
 FROM ingestion.proof
 ORDER BY id DESC
-LIMIT 1
+LIMIT %(limit)s
 
 -- name: count_quarantine
 -- Entries that stand, undecided and accepted, by scope.

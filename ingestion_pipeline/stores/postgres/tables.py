@@ -154,10 +154,14 @@ class PostgresTables:
 
     def last_proof(self) -> Proof | None:
         """The newest proof kept."""
+        newest = self.proofs(1)
+        return newest[0] if newest else None
+
+    def proofs(self, limit: int) -> list[Proof]:
+        """The newest proofs kept, at most so many, the oldest of them first."""
         with self._pool.transaction() as cursor:
-            cursor.execute(_state.last_proof)
-            row = cursor.fetchone()
-        return None if row is None else Proof(*row)
+            cursor.execute(_state.last_proofs, {"limit": limit})
+            return [Proof(*row) for row in reversed(cursor.fetchall())]
 
     def quarantine(self, *, decided: bool) -> list[Entry]:
         """The entries, with or without those decided."""

@@ -200,7 +200,12 @@ def test_several_may_upgrade_at_once(empty_database: str) -> None:
 
 @pytest.mark.parametrize(
     ("table", "bring_up"),
-    [("people", schema.upgrade), ("processing_status", schema.upgrade), ("s3_metadata", schema.ensure)],
+    [
+        ("people", schema.upgrade),
+        ("processing_status", schema.upgrade),
+        ("s3_metadata", schema.ensure),
+        ("people_full", schema.upgrade),
+    ],
 )
 def test_table_in_the_way_is_refused(
     empty_database: str, table: str, bring_up: Callable[[Pool], None]
@@ -215,6 +220,17 @@ def test_table_in_the_way_is_refused(
     assert ask(pool, f"SELECT * FROM {table}") == [("theirs",)]
     assert ask(pool, "SELECT to_regnamespace('ingestion') IS NULL") == [(True,)]
     pool.close()
+
+
+def test_view_of_others_stops_what_would_take_its_place(own: Pool) -> None:
+    schema.downgrade(own, "0004")
+    do(own, "CREATE VIEW people_full AS SELECT 'theirs' AS whose")
+
+    with pytest.raises(ProtectedError, match="42P07"):
+        schema.upgrade(own)
+
+    assert schema.current(own) == "0004"
+    assert ask(own, "SELECT * FROM people_full") == [("theirs",)]
 
 
 @pytest.mark.parametrize(("found", "code"), [("0000", "schema_behind"), ("9999", "schema_ahead")])
@@ -234,7 +250,7 @@ def test_empty_database_gets_the_schema(empty_database: str) -> None:
 
     schema.ensure(pool)
 
-    assert schema.current(pool) == schema.head() == "0004"
+    assert schema.current(pool) == schema.head()
     pool.close()
 
 

@@ -15,7 +15,7 @@ from ingestion_pipeline.stores.postgres.snapshot import PostgresSnapshot
 
 _sql = queries.load("dumping")
 
-OWN = rf"({'|'.join(Table)})(_id_seq\d*)?"
+OWN = rf"(({'|'.join(Table)})(_id_seq\d*)?|{schema.PEOPLE_FULL})"
 """The names in schema public that are this pipeline's, as a regular expression."""
 
 _BLOCK = 1024 * 1024

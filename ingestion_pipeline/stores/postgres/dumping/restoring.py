@@ -16,7 +16,6 @@ from typing import IO
 from psycopg2 import sql
 
 from ingestion_pipeline.domain.brake import Brakes
-from ingestion_pipeline.domain.columns import Table
 from ingestion_pipeline.domain.errors import (
     InputRefusedError,
     PipelineError,
@@ -138,7 +137,7 @@ def _beginning(pool: Pool, state: State, position: str | None) -> bytes:
         pool,
         _sql.notice_dead_client,
         sql.SQL("BEGIN"),
-        _sql.fill("keep_others_out", tables=sql.SQL(", ").join(sql.Literal(table.value) for table in Table)),
+        _sql.fill("keep_others_out", own=own),
         _sql.fill("refuse_old_epoch", epoch=sql.Literal(state.epoch)),
         *(() if position is None else (_refuse_moved(position),)),
         _sql.fill("keep_numbers", own=own),

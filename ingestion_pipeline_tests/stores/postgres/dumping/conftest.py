@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from ingestion_pipeline.app import open_pipeline
+from ingestion_pipeline.stores.postgres import figures
 from ingestion_pipeline.stores.postgres.dumping import clients
 from ingestion_pipeline.stores.postgres.pool import Pool
 from ingestion_pipeline_tests.conftest import Server, Site
@@ -28,7 +29,7 @@ class Filled:
 def filled_template(
     server: Server, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Filled]:
-    """People, repeats, quarantine, history and a proof: something of everything but pending rows."""
+    """People, repeats, quarantine, history, a proof and figures: something of everything but pending rows."""
     folder = tmp_path_factory.mktemp("filled")
     csv, config = folder / "people.csv", folder / "config.yaml"
     csv.write_bytes(PEOPLE)
@@ -40,6 +41,7 @@ def filled_template(
             pipeline.sync()
             pipeline.write("3", {"link": "written"})
             pipeline.compare()
+            figures.refresh(pipeline.pool)
         full = [table for table in STORED if stray(url, f"SELECT 1 FROM {table}")]
         assert {*full, "ingestion.pending"} == {*STORED}
         yield Filled(urlsplit(url).path[1:], csv.read_bytes())

@@ -35,7 +35,9 @@ PEOPLE = spelled(
 STORED = (
     *("people", "processing_status", "s3_metadata", "ingestion.duplicate", "ingestion.quarantine"),
     *("ingestion.csv_file", "ingestion.migration_state", "ingestion.proof", "ingestion.history"),
-    *("ingestion.pending", "ingestion.schema_version"),
+    *("ingestion.pending", "ingestion.schema_version", "ingestion.refreshed"),
+    *("people_full", "ingestion.download_outcomes", "ingestion.processing_summary"),
+    *("ingestion.storage_inventory", "ingestion.type_distribution"),
 )
 
 NUMBERS = "SELECT schemaname, sequencename, last_value FROM pg_sequences ORDER BY 1, 2"
@@ -51,7 +53,8 @@ MADE_OF = """
     FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
     WHERE relnamespace IN ('public'::regnamespace, 'ingestion'::regnamespace)
     UNION ALL SELECT 'view', c.oid::regclass::text, pg_get_viewdef(c.oid)
-    FROM pg_class c WHERE relkind = 'v' AND relnamespace = 'ingestion'::regnamespace
+    FROM pg_class c
+    WHERE relkind IN ('v', 'm') AND relnamespace IN ('public'::regnamespace, 'ingestion'::regnamespace)
     UNION ALL SELECT 'column', attrelid::regclass || ' ' || attname,
         concat_ws(' ', format_type(atttypid, atttypmod), attidentity::text, attnotnull, attcollation::regcollation,
             pg_get_expr(adbin, adrelid))

@@ -81,7 +81,7 @@ def test_others_things_are_left_out_and_left_alone(filled: Site, pool: Pool, tmp
         INSERT INTO dagster.runs VALUES ('{CANARY}');
         """,
     )
-    relations = "SELECT oid::regclass::text, pg_relation_filenode(oid) FROM pg_class WHERE relkind IN ('r', 'v', 'S') AND relnamespace IN ('public'::regnamespace, 'dagster'::regnamespace) AND relname !~ '^(people_id|people$|proc|s3)' ORDER BY 1"  # noqa: E501
+    relations = "SELECT oid::regclass::text, pg_relation_filenode(oid) FROM pg_class WHERE relkind IN ('r', 'v', 'S') AND relnamespace IN ('public'::regnamespace, 'dagster'::regnamespace) AND relname !~ '^(people_id|people$|people_full$|proc|s3)' ORDER BY 1"  # noqa: E501
     before = stray(filled.database, relations)
     assert len(before) == 5
     path = tmp_path / "dump"

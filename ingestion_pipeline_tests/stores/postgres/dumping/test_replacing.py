@@ -15,6 +15,7 @@ from ingestion_pipeline.domain.errors import PipelineError, ProtectedError, Unav
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.receipt import checked
 from ingestion_pipeline.domain.reports import State
+from ingestion_pipeline.stores.postgres import queries
 from ingestion_pipeline.stores.postgres.dumping import replace, restore_into, scratch_database
 from ingestion_pipeline.stores.postgres.pool import Pool, Waits
 from ingestion_pipeline.stores.postgres.tables import PostgresTables
@@ -32,6 +33,8 @@ from ingestion_pipeline_tests.stores.postgres.dumping.helpers import (
 )
 from ingestion_pipeline_tests.stores.postgres.embedded.helpers import refused
 from ingestion_pipeline_tests.strays import stray
+
+WAITING = "SELECT pid FROM pg_locks WHERE NOT granted"
 
 
 def test_database_is_what_the_dump_holds_in_the_new_epoch(filled: Site, pool: Pool, tmp_path: Path) -> None:
@@ -139,7 +142,7 @@ def test_what_was_granted_is_granted_again(filled: Site, kept: Path, pool: Pool)
     role = f"reader_{os.getpid()}"
     acls = """
         SELECT relname, acl::text FROM pg_class, unnest(relacl) acl
-        WHERE relnamespace = 'public'::regnamespace
+        WHERE relnamespace = 'public'::regnamespace OR relname = 'type_distribution'
         UNION ALL SELECT attname, attacl::text FROM pg_attribute WHERE attacl IS NOT NULL AND attrelid IN (
             SELECT oid FROM pg_class WHERE relnamespace = 'ingestion'::regnamespace)
         UNION ALL SELECT nspname, acl::text FROM pg_namespace, unnest(nspacl) acl WHERE nspname = 'ingestion'
@@ -152,10 +155,12 @@ def test_what_was_granted_is_granted_again(filled: Site, kept: Path, pool: Pool)
             f"GRANT SELECT, UPDATE ON people TO {role} WITH GRANT OPTION;"
             "GRANT SELECT ON s3_metadata TO PUBLIC;"
             f"GRANT USAGE ON SEQUENCE people_id_seq TO {role}; GRANT USAGE ON SCHEMA ingestion TO {role};"
-            f"GRANT SELECT (row_id) ON ingestion.history TO {role}",
+            f"GRANT SELECT (row_id) ON ingestion.history TO {role}; GRANT SELECT ON people_full TO {role};"
+            f"GRANT SELECT ON ingestion.type_distribution TO {role}",
         )
         before = stray(filled.database, acls)
         assert len(before) > 5
+        assert {"people_full", "type_distribution"} <= {name for name, _ in before}
 
         replace(pool, kept, later(filled))
 
@@ -183,8 +188,36 @@ def test_empty_database_is_filled(kept: Path, empty_database: str, filled: Site)
     assert everything(empty_database)["people"] == everything(filled.database)["people"]
 
 
-def test_what_others_have_built_on_the_tables_is_not_torn_down(filled: Site, kept: Path, pool: Pool) -> None:
-    stray(filled.database, "CREATE VIEW names AS SELECT name FROM people")
+def test_refresh_that_was_begun_before_is_waited_for(filled: Site, kept: Path, pool: Pool) -> None:
+    with closing(psycopg2.connect(filled.database)) as other, ThreadPoolExecutor(1) as threads:
+        with other, other.cursor() as cursor:
+            cursor.execute(queries.load("figures").keep_others_out)
+            replacing = threads.submit(replace, pool, kept, later(filled))
+            eventually(lambda: bool(stray(filled.database, WAITING)))
+            cursor.execute("REFRESH MATERIALIZED VIEW CONCURRENTLY ingestion.processing_summary")
+        replacing.result(20)
+
+    assert stray(filled.database, "SELECT people FROM ingestion.processing_summary") == [(62,)]
+
+
+def test_who_reads_the_view_waits_or_is_waited_for(filled: Site, kept: Path, pool: Pool) -> None:
+    with closing(psycopg2.connect(filled.database)) as writer, ThreadPoolExecutor(2) as threads:
+        with writer, writer.cursor() as cursor:
+            cursor.execute("LOCK TABLE people IN ROW EXCLUSIVE MODE")
+            replacing = threads.submit(replace, pool, kept, later(filled))
+            eventually(lambda: len(stray(filled.database, WAITING)) == 1)
+            reading = threads.submit(stray, filled.database, "SELECT count(*) FROM people_full")
+            eventually(lambda: len(stray(filled.database, WAITING)) == 2)
+        replacing.result(20)
+
+        assert reading.result(20) == [(62,)]
+
+
+@pytest.mark.parametrize("built_on", ["people", "people_full"])
+def test_what_others_have_built_on_the_tables_is_not_torn_down(
+    filled: Site, kept: Path, pool: Pool, built_on: str
+) -> None:
+    stray(filled.database, f"CREATE VIEW names AS SELECT name FROM {built_on}")
     before = everything(filled.database)
 
     with refused(ProtectedError, "others_depend"):
