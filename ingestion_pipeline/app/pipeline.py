@@ -17,6 +17,7 @@ from ingestion_pipeline.app.database_backups import DatabaseBackups
 from ingestion_pipeline.app.phases import Phases
 from ingestion_pipeline.app.places import ConnectS3, Places
 from ingestion_pipeline.app.reading import Reading
+from ingestion_pipeline.app.reports import Reports
 from ingestion_pipeline.app.restorable import Restorable
 from ingestion_pipeline.app.restoring import Restoring
 from ingestion_pipeline.app.spreadsheets import Spreadsheets
@@ -67,6 +68,7 @@ class Pipeline:
         restore: Restores versions, and what was at a time; takes old versions away.
         spreadsheets: Writes the CSV for spreadsheet programs, and back.
         backups: Makes and restores dumps of the database, and tries out what was published.
+        reports: Counts figures of what PostgreSQL holds, and reports them and how the migration has gone.
     """
 
     def __init__(self, settings: Settings, connect_s3: ConnectS3 | None = None) -> None:
@@ -92,6 +94,7 @@ class Pipeline:
         self.backups = DatabaseBackups(self._places, restorable)
         self.spreadsheets = Spreadsheets(self._places, self.render)
         self.phase = Phases(self._places, self._authority, self._writing, self.export, who())
+        self.reports = Reports(self._places, self.status, self.phase.history)
 
     def __enter__(self) -> Self:
         return self

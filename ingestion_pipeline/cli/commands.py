@@ -13,6 +13,7 @@ from ingestion_pipeline.cli.phase import phase
 from ingestion_pipeline.cli.progress import bar
 from ingestion_pipeline.cli.quarantine import quarantine
 from ingestion_pipeline.cli.render import render
+from ingestion_pipeline.cli.report import report
 from ingestion_pipeline.cli.restore import restore
 from ingestion_pipeline.cli.versions import export, prune, versions
 from ingestion_pipeline.cli.writing import history, settle, write
@@ -193,7 +194,7 @@ def doctor(frame: Frame) -> Exit:
     return Exit.DONE if answer["ok"] else Exit.FINDING
 
 
-for _verb in (write, settle, history, render, export, versions, restore, prune, backup, drill):
+for _verb in (write, settle, history, render, export, versions, restore, prune, backup, drill, report):
     ingest.add_command(_verb)
 for _group in (phase, quarantine, database):
     ingest.add_command(_group)
