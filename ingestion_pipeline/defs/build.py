@@ -7,6 +7,7 @@ from dagster import Definitions, in_process_executor
 from ingestion_pipeline.defs.assets.csv_snapshot import csv_snapshot
 from ingestion_pipeline.defs.assets.database_backup import database_backup
 from ingestion_pipeline.defs.assets.migration_phase import migration_phase
+from ingestion_pipeline.defs.assets.report_views import report_views
 from ingestion_pipeline.defs.assets.tables import tables
 from ingestion_pipeline.defs.assets.versioned_export import versioned_export
 from ingestion_pipeline.defs.checks import CHECKS
@@ -32,7 +33,7 @@ def build_definitions(
     """
     site = settings or load_settings()
     return Definitions(
-        assets=[csv_snapshot, tables, versioned_export, database_backup, migration_phase],
+        assets=[csv_snapshot, tables, versioned_export, database_backup, migration_phase, report_views],
         asset_checks=[*CHECKS, *DRILL],
         jobs=JOBS,
         schedules=schedules(site),

@@ -8,6 +8,7 @@ from ingestion_pipeline.defs.checks import consistency
 from ingestion_pipeline.defs.contract import CSV_SNAPSHOT, DATABASE_BACKUP, MIGRATION_PHASE, VERSIONED_EXPORT
 from ingestion_pipeline.defs.drill import DRILL
 from ingestion_pipeline.domain.columns import Table
+from ingestion_pipeline.domain.figures import View
 
 LONGEST_SETTLE = 3600
 """Seconds after which a run of `settle` is ended: one that has died would keep all others waiting."""
@@ -57,6 +58,11 @@ drill = define_asset_job(
     selection=AssetSelection.checks(*DRILL),
     description="Restore the newest version and the newest dump somewhere else, and see what they hold.",
 )
+reports = define_asset_job(
+    "reports",
+    selection=AssetSelection.assets(*(view.value for view in View)),
+    description="Count the figures of the report anew, while others read and write.",
+)
 change_phase = define_asset_job(
     "change_phase",
     selection=_PHASE,
@@ -72,4 +78,4 @@ def settle() -> None:
     ops.settle()
 
 
-JOBS = (migrate, sync, compare, check, export, backup, drill, change_phase, settle)
+JOBS = (migrate, sync, compare, check, export, backup, drill, reports, change_phase, settle)

@@ -39,4 +39,11 @@ def schedules(settings: Settings) -> list[ScheduleDefinition]:
             default_status=status,
             description="Restores the newest version and the newest dump somewhere else.",
         ),
+        ScheduleDefinition(
+            "reports_hourly",
+            job=jobs.reports,
+            cron_schedule=automation.reports_cron,
+            default_status=status,
+            description="Counts the figures of the report anew.",
+        ),
     ]

@@ -179,6 +179,7 @@ class Automation(_Section):
     export_cron: Cron = "30 2 * * *"
     backup_cron: Cron = "0 3 * * *"
     drill_cron: Cron = "0 4 * * 0"
+    reports_cron: Cron = "15 * * * *"
     csv_sensor_seconds: PositiveInt = 30
     settle_sensor_seconds: PositiveInt = 30
     phase_sensor_seconds: PositiveInt = 15

@@ -118,6 +118,7 @@ def test_automation_is_turned_on_and_off_by_config(
 ) -> None:
     site.config.write_text(
         f"automation:\n  enabled: {enabled}\n  export_cron: '5 4 * * *'\n"
+        "  reports_cron: '6 * * * *'\n"
         "  settle_sensor_seconds: 77\n  phase_sensor_seconds: 78\n"
     )
 
@@ -125,6 +126,8 @@ def test_automation_is_turned_on_and_off_by_config(
 
     nightly = definitions.resolve_schedule_def("export_nightly")
     assert (nightly.cron_schedule, nightly.default_status) == ("5 4 * * *", schedule)
+    hourly = definitions.resolve_schedule_def("reports_hourly")
+    assert (hourly.cron_schedule, hourly.default_status) == ("6 * * * *", schedule)
     assert definitions.resolve_sensor_def("csv_changed").default_status is sensor
     settling = definitions.resolve_sensor_def("settle_pending")
     assert (settling.default_status, settling.minimum_interval_seconds) == (sensor, 77)
