@@ -9,6 +9,7 @@ from pathlib import Path
 from ingestion_pipeline.app.places import Places
 from ingestion_pipeline.app.published import fetched, manifest_of
 from ingestion_pipeline.app.restorable import AS_USUAL, How, Restorable
+from ingestion_pipeline.app.timed import timed
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.errors import SettingsError
 from ingestion_pipeline.domain.phase import Phase, Side
@@ -65,6 +66,7 @@ class DatabaseBackups:
         """Where dumps lie, for people."""
         return self._places.backups.place
 
+    @timed("backup")
     def make(self, *, run_id: str | None = None) -> Manifest:
         """Dump the database, and publish the dump; gives its manifest.
 
@@ -100,6 +102,7 @@ class DatabaseBackups:
         """All dumps, the newest first, each with its bytes read anew unless that is not asked for."""
         return self._places.backups.listing(read=read)
 
+    @timed("restore_dump")
     def restore(self, name: str, how: How = AS_USUAL) -> DatabaseRestored:
         """Make the database what a dump holds, as a new epoch, and bring the other side level.
 
@@ -165,10 +168,12 @@ class DatabaseBackups:
         # What the CSV leads, it brings back.
         return None if how.accept_loss or state.phase.authority is Side.CSV else self._places.brakes
 
+    @timed("drill")
     def drill_version(self) -> Drilled:
         """Restore the newest version into a database of its own, and see what that renders."""
         return drill(self._places.versions, self._with_csv)
 
+    @timed("drill")
     def drill_dump(self) -> Drilled:
         """Restore the newest dump into a database of its own, and see what that renders."""
         return drill(self._places.backups, self._with_dump)

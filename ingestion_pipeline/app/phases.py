@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from ingestion_pipeline.app.authority import Authority
 from ingestion_pipeline.app.changing import Changing, Export, How
 from ingestion_pipeline.app.places import Places
+from ingestion_pipeline.app.timed import timed
 from ingestion_pipeline.app.writing import Writing
 from ingestion_pipeline.domain.errors import SettingsError
 from ingestion_pipeline.domain.phase import Phase
@@ -56,12 +57,14 @@ class Phases:
         self._export = export
         self._by = by
 
+    @timed("plan")
     def plan(self) -> Plan:
         """Every move from the phase in force, and what speaks against it; changes nothing."""
         changing = self._changing(AS_USUAL)
         state = changing.in_force()
         return Plan(self._wanted, state, tuple(plan(state, changing.evidence(state))))
 
+    @timed("change_phase")
     def advance(self, to: Phase | None = None, how: How = AS_USUAL) -> ChangeReport:
         """Go on to a phase by hand, as far as the gates are open; see `apply`.
 
@@ -85,6 +88,7 @@ class Phases:
 
         return self._change(ahead, how, by_hand=True)
 
+    @timed("change_phase")
     def rollback(self, to: Phase | None = None, how: How = AS_USUAL) -> ChangeReport:
         """Go back to a phase by hand; see `apply`.
 
@@ -108,6 +112,7 @@ class Phases:
 
         return self._change(behind, how, by_hand=True)
 
+    @timed("change_phase")
     def apply(self, how: How = AS_USUAL) -> ChangeReport:
         """Go to the phase that the configuration asks for, one gate at a time, as far as the gates are open.
 

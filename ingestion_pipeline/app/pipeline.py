@@ -14,6 +14,7 @@ from uuid import UUID
 from ingestion_pipeline.app.authority import Authority
 from ingestion_pipeline.app.batch import Batch
 from ingestion_pipeline.app.database_backups import DatabaseBackups
+from ingestion_pipeline.app.health import Looking
 from ingestion_pipeline.app.phases import Phases
 from ingestion_pipeline.app.places import ConnectS3, Places
 from ingestion_pipeline.app.reading import Reading
@@ -21,16 +22,19 @@ from ingestion_pipeline.app.reports import Reports
 from ingestion_pipeline.app.restorable import Restorable
 from ingestion_pipeline.app.restoring import Restoring
 from ingestion_pipeline.app.spreadsheets import Spreadsheets
+from ingestion_pipeline.app.timed import timed
 from ingestion_pipeline.app.writing import Writing
 from ingestion_pipeline.domain.cells import Value
 from ingestion_pipeline.domain.change import Change
 from ingestion_pipeline.domain.dialect import Dialect
 from ingestion_pipeline.domain.errors import ProtectedError, SettingsError
+from ingestion_pipeline.domain.health import Health
 from ingestion_pipeline.domain.phase import Side
 from ingestion_pipeline.domain.ports import Progress, Sink, Step
 from ingestion_pipeline.domain.quarantine import Decision, Entry
 from ingestion_pipeline.domain.receipt import Write, WriteReceipt, checked
 from ingestion_pipeline.domain.reports import CompareReport, State, SyncReport
+from ingestion_pipeline.domain.timing import Timings
 from ingestion_pipeline.domain.version import Form, Version
 from ingestion_pipeline.operations.compare import FIRST, compare
 from ingestion_pipeline.operations.export import ExportReport, export
@@ -95,6 +99,7 @@ class Pipeline:
         self.spreadsheets = Spreadsheets(self._places, self.render)
         self.phase = Phases(self._places, self._authority, self._writing, self.export, who())
         self.reports = Reports(self._places, self.status, self.phase.history)
+        self._looking = Looking(self._places, self.phase)
 
     def __enter__(self) -> Self:
         return self
@@ -131,6 +136,7 @@ class Pipeline:
         """The embedded server; an error where the configuration names another."""
         return self._places.embedded()
 
+    @timed("begin")
     def begin(self) -> State:
         """The phase in force; a fresh site gets its tables and begins in the one its settings ask for.
 
@@ -145,6 +151,7 @@ class Pipeline:
         """The phase in force, as the ledger beside the CSV says."""
         return self._authority.in_force()
 
+    @timed("write")
     def write(
         self, row_id: str, cells: Mapping[str, Value], *, write_id: UUID | str | None = None
     ) -> WriteReceipt:
@@ -183,7 +190,8 @@ class Pipeline:
         """
         batch = Batch(self._writing.all)
         yield batch
-        batch.finish()
+        with self._places.timings.operation("write_many"):
+            batch.finish()
 
     def write_each(self, writes: Iterable[Write], *, group: int = GROUP) -> Iterator[WriteReceipt]:
         """Write any number of people in groups, each durable together; gives their receipts as they are.
@@ -209,6 +217,7 @@ class Pipeline:
         """
         return self._writing.settle(accept_loss=accept_loss)
 
+    @timed("read")
     def read(self, row_id: str) -> dict[str, str] | None:
         """A person's cells as text by column, from the side that leads; None when there is no such person.
 
@@ -216,10 +225,12 @@ class Pipeline:
         """
         return self._reading.person(row_id)
 
+    @timed("rows")
     def rows(self) -> Iterator[dict[str, str]]:
         """Every person's cells as text by column, in the file's order, in one state and constant memory."""
         return self._reading.rows()
 
+    @timed("frame")
     def frame(self, columns: Sequence[str] | None = None) -> "pd.DataFrame":
         """Every person as a pandas DataFrame of text, in the file's order; empty cells are ''.
 
@@ -228,6 +239,7 @@ class Pipeline:
         """
         return self._reading.frame(columns)
 
+    @timed("history")
     def history(self, row_id: str) -> list[Change]:
         """Every change of a person, the oldest first.
 
@@ -240,14 +252,28 @@ class Pipeline:
         with self.csv.still() as still:
             return still.looks_ours()
 
+    @timed("inspect")
     def inspect(self) -> InspectReport:
         """Read the CSV through the gate; see `operations.inspect`."""
         return inspect(self.csv)
 
+    @timed("status")
     def status(self) -> StatusReport:
         """Where the site stands."""
         return status(self.csv, lambda: self.tables, wanted=self.settings.wanted_phase)
 
+    def health(self) -> Health:
+        """Look at the whole site: its figures, and what is not as it should be.
+
+        Changes nothing but the files of timings. PostgreSQL being away is a finding, and no error.
+        """
+        return self._looking.look()
+
+    def timings(self) -> Timings:
+        """How long operations, transactions and queries took, in every process of the site."""
+        return self._places.timings.all()
+
+    @timed("sync")
     def sync(
         self,
         *,
@@ -273,6 +299,7 @@ class Pipeline:
                 step=step,
             )
 
+    @timed("compare")
     def compare(
         self, *, limit: int = FIRST, run_id: str | None = None, progress: Progress | None = None
     ) -> CompareReport:
@@ -289,10 +316,12 @@ class Pipeline:
     def _compared(self) -> CompareReport:
         return self.compare(limit=0)
 
+    @timed("render")
     def render(self, sink: Sink) -> tuple[int, Dialect]:
         """Write the CSV that PostgreSQL holds; gives its rows and how it is spelled."""
         return self.tables.render(sink)
 
+    @timed("render")
     def render_to(self, target: Path) -> tuple[int, Written]:
         """Put the CSV that PostgreSQL holds in a file's place; gives its rows and what lies there."""
         refuse_unless_file(target)
@@ -317,6 +346,7 @@ class Pipeline:
                 hint="Render to another file.",
             )
 
+    @timed("export")
     def export(self, *, run_id: str | None = None) -> ExportReport:
         """Publish a version, if the newest is not the same already; see `operations.export`."""
         return self._export(run_id=run_id)
@@ -338,10 +368,12 @@ class Pipeline:
         """All versions, the newest first, each with its bytes read anew unless that is not asked for."""
         return self.versions.listing(read=read)
 
+    @timed("quarantine")
     def quarantine(self, *, decided: bool = False) -> list[Entry]:
         """The quarantine's entries, with or without those decided."""
         return self.tables.quarantine(decided=decided)
 
+    @timed("decide")
     def decide(self, number: int, decision: Decision, text: dict[str, str]) -> Decided:
         """Carry out a decision on a quarantine entry; see `operations.quarantine`."""
         return decide(

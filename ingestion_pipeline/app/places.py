@@ -21,6 +21,7 @@ from ingestion_pipeline.stores.postgres.embedded import EmbeddedServer
 from ingestion_pipeline.stores.postgres.pool import Pool, Waits
 from ingestion_pipeline.stores.postgres.server import serving
 from ingestion_pipeline.stores.postgres.tables import PostgresTables
+from ingestion_pipeline.stores.timings import recorder
 
 ConnectS3 = Callable[..., Any]
 
@@ -40,6 +41,8 @@ class Places:
         self.csv = CsvStore(
             settings.paths.output_csv, timeout=locking.timeout, check_interval=locking.check_interval
         )
+        self.timings = recorder(self.timings_folder)
+        self.timings.open()
         self._open = ExitStack()
         self._opening = threading.RLock()
 
@@ -55,7 +58,15 @@ class Places:
 
     def close(self) -> None:
         """Close what was opened."""
-        self._open.close()
+        try:
+            self._open.close()
+        finally:
+            self.timings.close()
+
+    @property
+    def timings_folder(self) -> Path:
+        """Where timings, and the looks at them, are kept."""
+        return self.settings.paths.state_dir / "timings"
 
     @cached_property
     def publishing(self) -> Place:
@@ -112,6 +123,7 @@ class Places:
                 lock=database.lock_timeout,
                 idle_in_transaction=database.idle_in_transaction_timeout,
             ),
+            timings=self.timings,
         )
         self._open.callback(pool.close)
         return pool

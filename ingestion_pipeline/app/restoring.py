@@ -9,6 +9,7 @@ from ingestion_pipeline.app.places import Places
 from ingestion_pipeline.app.published import fetched, manifest_of
 from ingestion_pipeline.app.restorable import AS_USUAL, How, Keeping, Restorable
 from ingestion_pipeline.app.spreadsheets import elsewhere
+from ingestion_pipeline.app.timed import timed
 from ingestion_pipeline.domain.errors import (
     SettingsError,
 )
@@ -64,6 +65,7 @@ class Restoring:
         self._site = site
         self._by = by
 
+    @timed("restore")
     def version(self, name: str, how: How = AS_USUAL) -> RestoreReport:
         """Make the site what a version holds, as a new state.
 
@@ -80,6 +82,7 @@ class Restoring:
         manifest = manifest_of(self._places.versions, name)
         return self._restored(manifest.key, lambda _, sink: self._fetch(manifest, sink, how.progress), how)
 
+    @timed("restore")
     def as_of(self, at: datetime, how: How = AS_USUAL) -> RestoreReport:
         """Make the site what it was at a time, by PostgreSQL's history; see `as_of.render`.
 
@@ -98,6 +101,7 @@ class Restoring:
 
         return self._restored(at.isoformat(), fill, how)
 
+    @timed("restore_to_file")
     def version_to(
         self, name: str, target: Path, progress: Progress | None = None
     ) -> tuple[Manifest, Written]:
@@ -110,6 +114,7 @@ class Restoring:
         manifest = manifest_of(self._places.versions, name)
         return manifest, self._written(target, lambda sink: self._fetch(manifest, sink, progress))
 
+    @timed("restore_to_file")
     def as_of_to(self, at: datetime, target: Path, *, accept_loss: bool = False) -> Written:
         """Write what PostgreSQL held at a time to a file; see `as_of.render`.
 
@@ -122,6 +127,7 @@ class Restoring:
             target, lambda sink: self._render_as_of(state, at, sink, accept_loss=accept_loss)
         )
 
+    @timed("prune")
     def prune(self, *, dry_run: bool = False) -> list[Manifest]:
         """Take away the versions and the dumps that need not be kept; gives them.
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ingestion_pipeline.app.places import Places
+from ingestion_pipeline.app.timed import timed
 from ingestion_pipeline.domain.errors import ProtectedError
 from ingestion_pipeline.domain.ports import Sink
 from ingestion_pipeline.domain.spreadsheet import escape, unescape
@@ -24,12 +25,14 @@ class Spreadsheets:
         self._places = places
         self._render = render
 
+    @timed("spreadsheet")
     def render(self, sink: Sink) -> int:
         """Write the CSV that PostgreSQL holds, escaped; gives its rows."""
         with self._places.csv.scratch() as plain:
             self._render(plain)
             return respell(plain.path, escape, sink)
 
+    @timed("spreadsheet")
     def render_to(self, target: Path) -> tuple[int, Written]:
         """Put it in a file's place; gives its rows and what lies there.
 
@@ -39,6 +42,7 @@ class Spreadsheets:
         with elsewhere(self._places, target) as new:
             return self.render(new), new.replace()
 
+    @timed("spreadsheet")
     def unescape_to(self, source: Path, target: Path) -> tuple[int, Written]:
         """Write an escaped file as it was; gives its rows and what lies there.
 

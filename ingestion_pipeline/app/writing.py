@@ -32,6 +32,7 @@ class Writing:
 
     def __init__(self, places: Places, authority: Authority, by: str) -> None:
         self._csv = places.csv
+        self._timings = places.timings
         self._authority = authority
         self._settings = places.settings
         self._by = by
@@ -59,14 +60,24 @@ class Writing:
     def each(self, writes: Iterable[Write], group: int) -> Iterator[WriteReceipt]:
         """Write any number of people, so many together; gives their receipts as they are."""
         for taken, refusal in _groups(writes, group):
-            answered = self.all(taken) if taken else Answered()
+            answered = self._together(taken) if taken else Answered()
             yield from answered.receipts
             error = answered.error or refusal
             if error is not None:
                 raise error
 
+    def _together(self, writes: Sequence[Write]) -> Answered:
+        with self._timings.operation("write_many") as timing:
+            answered = self.all(writes)
+            timing.failed(answered.error)
+        return answered
+
     def settle(self, *, accept_loss: bool = False) -> SettleReport:
         """Bring the follower level, and finish whatever was interrupted."""
+        with self._timings.operation("settle"):
+            return self._settled(accept_loss=accept_loss)
+
+    def _settled(self, *, accept_loss: bool) -> SettleReport:
         brakes = None if accept_loss else self._brakes
         try:
             return self._settle(self.in_force(), brakes)

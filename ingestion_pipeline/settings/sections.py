@@ -180,9 +180,26 @@ class Automation(_Section):
     backup_cron: Cron = "0 3 * * *"
     drill_cron: Cron = "0 4 * * 0"
     reports_cron: Cron = "15 * * * *"
+    health_cron: Cron = "*/5 * * * *"
     csv_sensor_seconds: PositiveInt = 30
     settle_sensor_seconds: PositiveInt = 30
     phase_sensor_seconds: PositiveInt = 15
+
+
+class Health(_Section):
+    """How far a figure may go before it is a finding; see docs/watching.md."""
+
+    pending_age_seconds: PositiveFloat = 300.0
+    proof_age_seconds: PositiveFloat = 7200.0
+    differences: NonNegativeInt = 0
+    conflicts: NonNegativeInt = 0
+    disk_free_percent: Annotated[float, Field(ge=0, le=100)] = 10.0
+    cache_hit_percent: Annotated[float, Field(ge=0, le=100)] | None = None
+    long_transaction_seconds: PositiveFloat = 600.0
+    replica_lag_seconds: PositiveFloat = 60.0
+    version_age_hours: PositiveFloat = 36.0
+    backup_age_hours: PositiveFloat = 36.0
+    slower_than: Annotated[float, Field(ge=1)] = 3.0
 
 
 class S3(_Section):
@@ -213,4 +230,5 @@ class Sections(BaseSettings):
     exports: Exports = Exports()
     brakes: Brakes = Brakes()
     automation: Automation = Automation()
+    health: Health = Health()
     downloads: Downloads = Downloads()

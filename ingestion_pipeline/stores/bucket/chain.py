@@ -86,6 +86,10 @@ class Chain:
                 unread = amiss is not None or not read
                 yield Version(entry.key, entry, amiss if unread else self._amiss(entry))
 
+    def newest(self) -> Manifest | None:
+        """The newest version's manifest, if it has one that can be read; its bytes are not looked at."""
+        return next((one.manifest for one in self.listing(read=False) if one.manifest is not None), None)
+
     @contextmanager
     def draft(self, form: Form) -> Iterator["VersionDraft"]:
         """A version being written; gone at the end unless it was published."""

@@ -183,6 +183,19 @@ class CsvStore:
         """Whether there is a file."""
         return self.path.is_file()
 
+    def bytes(self) -> tuple[int, int]:
+        """The size of the file, and that of its journal."""
+        journal = (self.state_dir / "journal").glob("*.journal")
+        return _size(self.path), sum(map(_size, journal))
+
+    def changed_at(self) -> float | None:
+        """When the file was changed, by whomever, in seconds since the epoch; None where there is none."""
+        return _changed_at(self.path)
+
+    def kept_at(self) -> float | None:
+        """When the phase in force was kept in the ledger, in seconds since the epoch."""
+        return _changed_at(self.state_dir / "ledger.json")
+
     def reading(self, progress: Callable[[int], None] | None = None) -> CsvReading:
         """One pass over the file, through the gate; see CsvReading."""
         return CsvReading(self.path, progress)
@@ -250,6 +263,18 @@ class CsvStore:
             with draft(self.path) as new:
                 _copy_with(file, dialect, positions, row, new)
                 return new.replace(lambda: _check_meant(file, sha256, self.path))
+
+
+def _size(path: Path) -> int:
+    with suppress(OSError):
+        return path.stat().st_size
+    return 0
+
+
+def _changed_at(path: Path) -> float | None:
+    with suppress(OSError):
+        return path.stat().st_mtime
+    return None
 
 
 def _check_meant(file: CsvReading, sha256: str, path: Path) -> None:

@@ -12,6 +12,8 @@ from psycopg2 import extensions
 from psycopg2.pool import PoolError, ThreadedConnectionPool
 
 from ingestion_pipeline.domain.errors import PipelineError, ProtectedError, UnavailableError
+from ingestion_pipeline.domain.timing import Kind
+from ingestion_pipeline.stores.timings import Recorder, Timing
 
 Connection = extensions.connection
 Cursor = extensions.cursor
@@ -46,10 +48,21 @@ class Pool:
         smallest: Connections kept open.
         largest: Connections open at most.
         waits: How long anything may take.
+        timings: Takes how long transactions and queries took; they are not timed by default.
     """
 
-    def __init__(self, dsn: str, *, smallest: int = 1, largest: int = 10, waits: Waits | None = None) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        smallest: int = 1,
+        largest: int = 10,
+        waits: Waits | None = None,
+        timings: Recorder | None = None,
+    ) -> None:
         self.waits = waits or Waits()
+        self._timings = timings or Recorder()
+        self._are_timed = timings is not None
         self._dsn = dsn
         self._smallest = smallest
         self._largest = largest
@@ -75,6 +88,8 @@ class Pool:
             with translated():
                 pool = self._opened()
             connection = _healthy(pool, self._largest)
+            if self._are_timed:
+                connection.cursor_factory = self._timed_cursor
             try:
                 yield connection
             finally:
@@ -90,12 +105,27 @@ class Pool:
             bulk: Allow each statement the time of bulk work.
             snapshot: See one state of the database throughout (REPEATABLE READ).
         """
-        with self.connection() as connection, translated(), connection, connection.cursor() as cursor:
+        with (
+            self.timing(),
+            self.connection() as connection,
+            translated(),
+            connection,
+            connection.cursor() as cursor,
+        ):
             if snapshot:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             if bulk:
                 cursor.execute("SET LOCAL statement_timeout = %s", (_milliseconds(self.waits.bulk),))
             yield cursor
+
+    def timing(self) -> Timing:
+        """Time a transaction; `transaction` does so itself."""
+        return self._timings.timing(Kind.TRANSACTION)
+
+    def _timed_cursor(self, connection: Connection, *named: Any, **how: Any) -> "TimedCursor":
+        cursor = TimedCursor(connection, *named, **how)
+        cursor.timings = self._timings
+        return cursor
 
     def close(self) -> None:
         """Close every connection. The pool opens anew when used again."""
@@ -140,6 +170,27 @@ class Pool:
         return " ".join(f"-c {name}={value}" for name, value in session.items())
 
 
+class TimedCursor(Cursor):
+    """A cursor whose queries are timed. Made by the pool."""
+
+    timings: Recorder
+
+    def execute(self, *query: Any) -> None:
+        """Run a query; see psycopg2."""
+        with self.timings.timing(Kind.QUERY):
+            super().execute(*query)
+
+    def executemany(self, *query: Any) -> None:
+        """Run a query with several sets of values; see psycopg2."""
+        with self.timings.timing(Kind.QUERY):
+            super().executemany(*query)
+
+    def copy_expert(self, *query: Any, **how: Any) -> None:
+        """Run a COPY; see psycopg2."""
+        with self.timings.timing(Kind.QUERY):
+            super().copy_expert(*query, **how)
+
+
 def _healthy(pool: ThreadedConnectionPool, tries: int) -> Connection:
     for _ in range(tries + 1):
         try:
@@ -169,7 +220,7 @@ def _milliseconds(seconds: float) -> int:
 
 def _answers(connection: Connection) -> bool:
     try:
-        with connection.cursor() as cursor:
+        with connection.cursor(cursor_factory=Cursor) as cursor:
             cursor.execute("SELECT 1")
         connection.rollback()
     except psycopg2.Error:

@@ -180,11 +180,12 @@ def _written(cursor: Cursor, write_id: UUID) -> Made | None:
 def _retried(pool: Pool, work: Callable[[Cursor], _Result]) -> _Result:
     """Do the work in a transaction, again where PostgreSQL broke it off for another's sake."""
     for attempt in range(TRIES):
-        with pool.connection() as connection, translated():
+        with pool.timing() as timing, pool.connection() as connection, translated():
             try:
                 with connection, connection.cursor() as cursor:
                     return work(cursor)
-            except _BROKEN_OFF:
+            except _BROKEN_OFF as error:
+                timing.failed(error)
                 connection.rollback()
         time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - no secret
     raise _contended()
@@ -194,12 +195,13 @@ def _committed(pool: Pool, state: State, by: str, work: Callable[[Cursor], _Done
     """Do the work in a transaction, and where the answer to COMMIT is lost, find out what became of it."""
     for attempt in range(TRIES):
         xid = None
-        with pool.connection() as connection, translated():
+        with pool.timing() as timing, pool.connection() as connection, translated():
             try:
                 with connection.cursor() as cursor:
                     number = carry(cursor, state, by)
                     result = work(cursor)
-            except _BROKEN_OFF:
+            except _BROKEN_OFF as error:
+                timing.failed(error)
                 connection.rollback()
             else:
                 try:
@@ -207,6 +209,7 @@ def _committed(pool: Pool, state: State, by: str, work: Callable[[Cursor], _Done
                 except psycopg2.Error as error:
                     if not is_lost(error):
                         raise
+                    timing.failed(error)
                     xid = number
                 else:
                     return result
