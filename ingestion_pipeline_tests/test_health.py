@@ -1,6 +1,6 @@
 """The look at a whole site, on a real one."""
 
-from ingestion_pipeline.app import Pipeline, open_pipeline
+from ingestion_pipeline.app import Pipeline
 from ingestion_pipeline.domain.findings import NAMES
 from ingestion_pipeline.domain.health import Finding, Health
 from ingestion_pipeline_tests.conftest import Site

@@ -173,7 +173,8 @@ class Looking:
             return (error.message,)
         onward = plan.state.phase.is_before(plan.wanted)
         ways = (one for one in plan.verdicts if one.move.is_forward is onward)
-        return tuple(unmet.why for way in ways for unmet in way.unmet)
+        # What a change of phase sees to itself keeps no gate shut.
+        return tuple(unmet.why for way in ways if not way.is_within_reach for unmet in way.unmet)
 
     def _published(
         self, phase: Phase | None, postgres: _OfPostgres, at: datetime

@@ -56,6 +56,8 @@ from ingestion_pipeline.stores.postgres.tables import PostgresTables
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ingestion_pipeline.app.metrics import Metrics
+
 GROUP = 500
 """People made durable together where many are written."""
 
@@ -272,6 +274,13 @@ class Pipeline:
     def timings(self) -> Timings:
         """How long operations, transactions and queries took, in every process of the site."""
         return self._places.timings.all()
+
+    def metrics(self) -> "Metrics":
+        """The same for Prometheus."""
+        # Nobody else needs its client.
+        from ingestion_pipeline.app.metrics import Metrics  # noqa: PLC0415
+
+        return Metrics(self._places, self.health, self.timings)
 
     @timed("sync")
     def sync(

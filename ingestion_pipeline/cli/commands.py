@@ -9,6 +9,7 @@ from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.backups import backup, drill
 from ingestion_pipeline.cli.database import database
 from ingestion_pipeline.cli.frame import Frame, command, is_terminal
+from ingestion_pipeline.cli.health import health, metrics
 from ingestion_pipeline.cli.phase import phase
 from ingestion_pipeline.cli.progress import bar
 from ingestion_pipeline.cli.quarantine import quarantine
@@ -194,7 +195,10 @@ def doctor(frame: Frame) -> Exit:
     return Exit.DONE if answer["ok"] else Exit.FINDING
 
 
-for _verb in (write, settle, history, render, export, versions, restore, prune, backup, drill, report):
+for _verb in (
+    *(write, settle, history, render, report, health, metrics),
+    *(export, versions, restore, prune, backup, drill),
+):
     ingest.add_command(_verb)
 for _group in (phase, quarantine, database):
     ingest.add_command(_group)

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-HEAVY = ("dagster", "pandas", "sqlalchemy", "alembic")
+HEAVY = ("dagster", "pandas", "sqlalchemy", "alembic", "prometheus_client")
 
 
 def test_heavy_libraries_are_not_imported() -> None:

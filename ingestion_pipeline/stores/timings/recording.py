@@ -114,7 +114,11 @@ class Recorder:
         }
 
     def _write(self, patience: float, *, ends: bool = False) -> None:
-        if self._files is None or not self._writing.acquire(timeout=patience):
+        if (
+            self._files is None
+            or not self._is_begun(self._files)
+            or not self._writing.acquire(timeout=patience)
+        ):
             return
         try:
             with self._files.locked(patience):
@@ -123,6 +127,10 @@ class Recorder:
             """The next writing has it too."""
         finally:
             self._writing.release()
+
+    def _is_begun(self, files: Files) -> bool:
+        """Whether anything ever came about: a wrong configuration is to make no folder."""
+        return files.folder.exists() or any(outcome == OK for *_, outcome in list(self._counts))
 
     def _put(self, files: Files, *, ends: bool) -> None:
         name = name_of_this(self._turn)
