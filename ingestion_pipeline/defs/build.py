@@ -6,12 +6,14 @@ from dagster import Definitions, in_process_executor
 
 from ingestion_pipeline.defs.assets.csv_snapshot import csv_snapshot
 from ingestion_pipeline.defs.assets.database_backup import database_backup
+from ingestion_pipeline.defs.assets.database_health import database_health
 from ingestion_pipeline.defs.assets.migration_phase import migration_phase
 from ingestion_pipeline.defs.assets.report_views import report_views
 from ingestion_pipeline.defs.assets.tables import tables
 from ingestion_pipeline.defs.assets.versioned_export import versioned_export
 from ingestion_pipeline.defs.checks import CHECKS
 from ingestion_pipeline.defs.drill import DRILL
+from ingestion_pipeline.defs.freshness import policies, with_policy
 from ingestion_pipeline.defs.jobs import JOBS
 from ingestion_pipeline.defs.resources import PipelineResource, s3_of
 from ingestion_pipeline.defs.schedules import schedules
@@ -32,8 +34,13 @@ def build_definitions(
         SettingsError: The configuration cannot be used.
     """
     site = settings or load_settings()
+    fresh = policies(site)
+    assets = [
+        *(csv_snapshot, tables, versioned_export, database_backup, migration_phase),
+        *(report_views, database_health),
+    ]
     return Definitions(
-        assets=[csv_snapshot, tables, versioned_export, database_backup, migration_phase, report_views],
+        assets=[asset.map_asset_specs(lambda spec: with_policy(spec, fresh)) for asset in assets],
         asset_checks=[*CHECKS, *DRILL],
         jobs=JOBS,
         schedules=schedules(site),

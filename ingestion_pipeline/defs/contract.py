@@ -18,6 +18,7 @@ CSV_SNAPSHOT = AssetKey("csv_snapshot")
 VERSIONED_EXPORT = AssetKey("versioned_export")
 DATABASE_BACKUP = AssetKey("database_backup")
 MIGRATION_PHASE = AssetKey("migration_phase")
+DATABASE_HEALTH = AssetKey("database_health")
 
 
 def csv_schema() -> TableSchema:

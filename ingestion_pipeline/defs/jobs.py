@@ -5,7 +5,13 @@ from dagster import AssetSelection, RunConfig, define_asset_job, job
 from ingestion_pipeline.defs import ops
 from ingestion_pipeline.defs.assets.migration_phase import PhaseConfig
 from ingestion_pipeline.defs.checks import consistency
-from ingestion_pipeline.defs.contract import CSV_SNAPSHOT, DATABASE_BACKUP, MIGRATION_PHASE, VERSIONED_EXPORT
+from ingestion_pipeline.defs.contract import (
+    CSV_SNAPSHOT,
+    DATABASE_BACKUP,
+    DATABASE_HEALTH,
+    MIGRATION_PHASE,
+    VERSIONED_EXPORT,
+)
 from ingestion_pipeline.defs.drill import DRILL
 from ingestion_pipeline.domain.columns import Table
 from ingestion_pipeline.domain.figures import View
@@ -63,6 +69,11 @@ reports = define_asset_job(
     selection=AssetSelection.assets(*(view.value for view in View)),
     description="Count the figures of the report anew, while others read and write.",
 )
+health = define_asset_job(
+    "health",
+    selection=AssetSelection.assets(DATABASE_HEALTH),
+    description="Look at the whole site, and say what is not as it should be.",
+)
 change_phase = define_asset_job(
     "change_phase",
     selection=_PHASE,
@@ -78,4 +89,4 @@ def settle() -> None:
     ops.settle()
 
 
-JOBS = (migrate, sync, compare, check, export, backup, drill, reports, change_phase, settle)
+JOBS = (migrate, sync, compare, check, export, backup, drill, reports, health, change_phase, settle)

@@ -46,4 +46,11 @@ def schedules(settings: Settings) -> list[ScheduleDefinition]:
             default_status=status,
             description="Counts the figures of the report anew.",
         ),
+        ScheduleDefinition(
+            "health_often",
+            job=jobs.health,
+            cron_schedule=automation.health_cron,
+            default_status=status,
+            description="Looks at the whole site.",
+        ),
     ]
