@@ -5,8 +5,13 @@ import re
 from pathlib import Path
 
 from ingestion_pipeline.domain.columns import COLUMNS, Mode
+from ingestion_pipeline.domain.findings import NAMES, Limits
+from ingestion_pipeline.domain.signals import ABOUT
+from ingestion_pipeline.settings.sections import Health
 
 PROJECT = Path(__file__).parent.parent
+WATCHING = PROJECT / "docs" / "watching.md"
+SIGNALS = re.compile(r"(?<=<!-- signals -->\n).*(?=<!-- end -->)", re.DOTALL)
 CONTRACT = PROJECT / "docs" / "contract.md"
 MARKED = re.compile(r"(?<=<!-- columns -->\n).*(?=<!-- end -->)", re.DOTALL)
 
@@ -30,6 +35,31 @@ def test_the_contracts_table_is_the_declaration() -> None:
 
     assert found is not None
     assert found[0] == table(), "if meant, run again with KEEP_SNAPSHOT=1"
+
+
+def test_the_signals_are_those_that_are_told() -> None:
+    lines = ["| signal | says |", "|---|---|", *(f"| `{name}` | {about} |" for name, about in ABOUT.items())]
+    wanted = "\n".join(lines) + "\n"
+    text = WATCHING.read_text()
+    if os.environ.get("KEEP_SNAPSHOT"):
+        WATCHING.write_text(SIGNALS.sub(lambda _: wanted, text))
+        text = WATCHING.read_text()
+
+    found = SIGNALS.search(text)
+
+    assert found is not None
+    assert found[0] == wanted, "if meant, run again with KEEP_SNAPSHOT=1"
+
+
+def test_the_findings_and_their_limits_are_told() -> None:
+    text = WATCHING.read_text()
+
+    assert tuple(re.findall(r"^\| `(\w+)` \| .* \| .* \|$", text, re.MULTILINE)) == NAMES
+    limits = dict(re.findall(r"\| `(\w+): ([\d.]+)` \|$", text, re.MULTILINE))
+    assert {name: float(value) for name, value in limits.items()} == {
+        name: value for name, value in Health().model_dump().items() if value is not None
+    }
+    assert Limits(**Health().model_dump()) == Limits()
 
 
 def test_links_lead_somewhere() -> None:

@@ -11,7 +11,7 @@ from typing import Self
 from weakref import WeakValueDictionary
 
 from ingestion_pipeline.domain.errors import PipelineError
-from ingestion_pipeline.domain.timing import BOUNDS, OK, Histogram, Kind, Timed, Timings, bucket, since
+from ingestion_pipeline.domain.timing import BOUNDS, OK, Histogram, Kind, Timed, Timings, added, bucket, since
 from ingestion_pipeline.stores.timings.files import Busy, Files, name_of_this
 
 EVERY = 1.0
@@ -100,10 +100,10 @@ class Recorder:
                 self._files.fold()
         except _NO_MATTER:
             """They are read as they are."""
-        try:
-            return self._files.read()
-        except _NO_MATTER:
-            return self._recorded()
+        with self._writing:
+            # What could not be written is known here.
+            unwritten = since(self._recorded(), self._written or self._folded)
+            return added((self._files.read(), unwritten))
 
     def _recorded(self) -> Timings:
         with self._lock:
