@@ -79,7 +79,7 @@ def test_demo_on_a_named_server(clone: Path, empty_database: str) -> None:
         people = cursor.fetchone()
     connection.close()
     assert (runs, people) == ((1,), (509,))
-    assert not (clone / ".ingestion").exists()
+    assert not (clone / ".ingestion" / "postgres").exists()
 
 
 def free_port() -> int:

@@ -153,13 +153,21 @@ def test_who_was_killed_is_put_to_the_others_by_who_looks(folder: Path) -> None:
     assert names(folder) == {"ended.json", "lock"}
 
 
-def test_killed_while_it_puts_them_together_it_counts_nothing_twice(folder: Path) -> None:
+def test_killed_while_it_puts_them_together_it_counts_nothing_twice(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
     files = Files(folder)
     with files.locked(1):
         files.write(DEAD, once(5))
-        # All but taking the file away.
-        files.write(ENDED, once(5), {DEAD})
+        monkeypatch.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            files.fold()
+        monkeypatch.undo()
 
+    assert names(folder) == {"ended.json", "lock", DEAD}
     assert counted(files.read()) == {"operation write ok": 5}
     with files.locked(1):
         files.fold()
@@ -199,7 +207,8 @@ import os, sys
 from pathlib import Path
 from ingestion_pipeline.stores.timings import recorder
 one = recorder(Path(sys.argv[1])); one.open()
-with one.operation("write"): pass
+for _ in range(2):
+    with one.operation("write"): pass
 child = os.fork()
 with one.operation("read"): pass
 if child:
@@ -210,7 +219,7 @@ one.close()
     assert files is not None
     subprocess.run([sys.executable, "-c", script, str(files.folder)], check=True)
 
-    assert counted(recorder.all()) == {"operation write ok": 1, "operation read ok": 2}
+    assert counted(recorder.all()) == {"operation write ok": 2, "operation read ok": 2}
 
 
 @pytest.mark.parametrize("obstacle", ["file", "damaged", "locked"])
