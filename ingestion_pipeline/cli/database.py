@@ -1,11 +1,23 @@
 """`ingest db`: the schema, and the embedded server."""
 
+import dataclasses
+from typing import Any
+
 import click
 
 from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.frame import Frame, command
-from ingestion_pipeline.domain.errors import ProtectedError
+from ingestion_pipeline.domain.errors import Exit, ProtectedError
+from ingestion_pipeline.stores.postgres import roles as role_store
 from ingestion_pipeline.stores.postgres import schema
+from ingestion_pipeline.stores.postgres.roles import Part, Role
+
+MAY = {
+    Part.OWNER: "change phase and schema, restore dumps, and all below",
+    Part.WRITER: "write, sync, settle, decide on quarantine, back up, and all below",
+    Part.READER: "read people, figures, phase and proofs; not history, not quarantine",
+}
+"""What the members of a role may do, in a line."""
 
 
 @click.group("db")
@@ -20,8 +32,50 @@ def upgrade(frame: Frame) -> None:
     with frame.pipeline() as pipeline:
         before = schema.current(pipeline.pool)
         schema.upgrade(pipeline.pool)
-        answer = {"before": before, "now": schema.current(pipeline.pool)}
-    frame.answer(answer, lambda: show.rows("Schema", answer.items()))
+        broken = schema.validate(pipeline.pool)
+        answer: dict[str, Any] = {"before": before, "now": schema.current(pipeline.pool)}
+    if broken:
+        answer["broken"] = broken
+    frame.answer(answer, lambda: _show_upgraded(answer, broken))
+
+
+def _show_upgraded(answer: dict[str, Any], broken: list[str]) -> None:
+    show.rows("Schema", [(name, value) for name, value in answer.items() if name != "broken"])
+    if broken:
+        click.echo(
+            f"Rows from before break {', '.join(broken)}: `ingest compare` names them. "
+            "Mend them, and upgrade again."
+        )
+
+
+@database.command()
+@click.option("--create", is_flag=True, help="Make what is missing, and grant all of it again.")
+@command
+def roles(frame: Frame, *, create: bool) -> Exit:
+    """Show the roles of this database, what each may do, and who is in it; exits 1 where one is not set up.
+
+    Their names are `database.roles` of the configuration. Whoever is to read or write is made a user of their
+    own and a member of a role: GRANT ingestion_reader TO anna.
+    """
+    with frame.pipeline() as pipeline:
+        names = {Part(part): name for part, name in pipeline.settings.database.roles}
+        verb = role_store.create if create else role_store.found
+        found = verb(pipeline.pool, names)
+    answer = {"roles": [{"good": one.good, **dataclasses.asdict(one)} for one in found]}
+    header = ("part", "role", "set up", "members", "may")
+    lines = [
+        (one.part, one.name, _set_up(one), ", ".join(one.members) or "nobody", MAY[one.part]) for one in found
+    ]
+    frame.answer(answer, lambda: show.table("Roles", header, lines, whole=("role",)))
+    return Exit.DONE if all(one.good for one in found) else Exit.FINDING
+
+
+def _set_up(role: Role) -> str:
+    if not role.exists:
+        return "missing: --create"
+    if not role.is_group:
+        return "may do more than is granted"
+    return "yes" if role.granted else "not granted: --create"
 
 
 @database.command()

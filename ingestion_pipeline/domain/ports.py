@@ -430,8 +430,8 @@ class Tables(Protocol):
         """One state of the tables."""
         ...
 
-    def stamp(self, proof: Proof) -> None:
-        """Keep a proof."""
+    def stamp(self, proof: Proof) -> bool:
+        """Keep a proof; False for who may only read."""
         ...
 
     def last_proof(self) -> Proof | None:

@@ -145,6 +145,8 @@ class CompareReport:
         csv_sha256: Hex digest of the file compared.
         seconds: How long it took.
         not_rehearsed: Why the way back could not be rehearsed, where that was asked for.
+        stamped: Whether a proof of it was kept; who may only read keeps none.
+        replica: Where a replica is configured, `read`, or why the primary was read instead.
     """
 
     equal: bool
@@ -159,6 +161,8 @@ class CompareReport:
     rows: int
     seconds: float
     not_rehearsed: str | None = None
+    stamped: bool = True
+    replica: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ def compare(
         )
     if levelled:
         tables.clear(levelled)
-    tables.stamp(proof)
+    stamped = tables.stamp(proof)
     return CompareReport(
         equal=not found.counted,
         bytes_equal=bytes_equal,
@@ -97,6 +97,7 @@ def compare(
         rows=rows,
         seconds=round(time.monotonic() - began, 3),
         not_rehearsed=failed,
+        stamped=stamped,
     )
 
 

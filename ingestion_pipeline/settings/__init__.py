@@ -17,6 +17,7 @@ from ingestion_pipeline.settings.sections import (
     FileLocking,
     Migration,
     Paths,
+    Roles,
 )
 from ingestion_pipeline.settings.site import DEFAULT_FILE, Settings, load_settings
 
@@ -34,6 +35,7 @@ __all__ = [
     "FileLocking",
     "Migration",
     "Paths",
+    "Roles",
     "Settings",
     "load_settings",
 ]

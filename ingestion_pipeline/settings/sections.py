@@ -76,6 +76,14 @@ class ConnectionPool(_Section):
         return self
 
 
+class Roles(_Section):
+    """What the three roles are called; see `ingest db roles`."""
+
+    owner: FilledText = "ingestion_owner"
+    writer: FilledText = "ingestion_writer"
+    reader: FilledText = "ingestion_reader"
+
+
 class Database(_Section):
     """The PostgreSQL server; without a host the embedded one. All timeouts are seconds."""
 
@@ -95,6 +103,9 @@ class Database(_Section):
     idle_in_transaction_timeout: PositiveFloat = 60.0
     bulk_timeout: PositiveFloat = 3600.0
     fallback_to_csv: bool = True
+    roles: Roles = Roles()
+    replica_url: SecretStr | None = None
+    replica_wait_seconds: PositiveFloat = 5.0
 
 
 class Migration(_Section):

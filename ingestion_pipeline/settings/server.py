@@ -20,7 +20,17 @@ _URL = re.compile(r"postgres(ql)?://([^@/?#\s\\]*@)?[^@#\s\\]*")
 
 def url_of_environment(environment: Mapping[str, str]) -> SecretStr | None:
     """DATABASE_URL as libpq reads it, written so that nobody reads it otherwise; None if it is not set."""
-    url = environment.get("DATABASE_URL", "").strip()
+    return url_of_text(environment.get("DATABASE_URL", ""), "DATABASE_URL")
+
+
+def url_of_text(text: str, name: str) -> SecretStr | None:
+    """A URL as libpq reads it, written so that nobody reads it otherwise; None if it is empty.
+
+    Args:
+        text: The URL.
+        name: What it was given as, for the refusal.
+    """
+    url = text.strip()
     if not url:
         return None
     # Nothing of psycopg2's own error, which quotes the URL, is kept.
@@ -29,7 +39,7 @@ def url_of_environment(environment: Mapping[str, str]) -> SecretStr | None:
         if _URL.fullmatch(url) and re.fullmatch("[0-9,]*", parts.get("port", "")):
             return _url(parts)
     raise SettingsError(
-        "DATABASE_URL is not a URL that can be read in one way only",
+        f"{name} is not a URL that can be read in one way only",
         "bad_value",
         hint="write postgresql://user:password@host:5432/name, the rest percent-encoded (@ is %40)",
     )

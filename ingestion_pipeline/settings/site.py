@@ -68,6 +68,12 @@ class Settings(Sections):
         """The server's `postgresql://` URL, for libpq and SQLAlchemy; None for the embedded server."""
         return self.environment_url or server.url_of_section(self.database)
 
+    @property
+    def replica_url(self) -> SecretStr | None:
+        """The read replica's URL; None where there is none."""
+        given = self.database.replica_url
+        return None if given is None else server.url_of_text(given.get_secret_value(), "database.replica_url")
+
     def describe_database(self) -> str:
         """Which database is meant, for people: no user, no password."""
         if self.database_url is None:
@@ -108,10 +114,12 @@ def load_settings(config: Path | str | None = None) -> Settings:
     )
     legacy.refuse_contradictions(settings, file)
     legacy.refuse_other_columns(settings.csv_columns, file)
-    if settings.database_url is not None and not settings.database.allow_insecure:
-        server.refuse_insecure(
-            settings.database_url, environment, Place() if settings.environment_url else place
-        )
+    for url, where in (
+        (settings.database_url, Place() if settings.environment_url else place),
+        (settings.replica_url, place),
+    ):
+        if url is not None and not settings.database.allow_insecure:
+            server.refuse_insecure(url, environment, where)
     return settings
 
 

@@ -24,8 +24,8 @@ FROM (
 ) AS found
 FULL JOIN (
     SELECT row_id, raw, row_number() OVER (PARTITION BY raw ORDER BY ordinal) AS nth
-    FROM ingestion.quarantine
-    WHERE scope = 'row' AND (decision IS NULL OR decision = 'accept')
+    FROM ingestion.standing
+    WHERE scope = 'row'
 ) AS stored USING (raw, nth)
 WHERE found.nth IS NULL OR stored.nth IS NULL
 
@@ -92,8 +92,8 @@ FROM ingestion.record AS record
 CROSS JOIN LATERAL (SELECT array_remove(ARRAY[{unmeant}]::text[], NULL) AS unmeant) AS found
 LEFT JOIN (
     SELECT row_id, jsonb_object_agg(column_name, raw -> column_name) AS waiting
-    FROM ingestion.quarantine
-    WHERE scope = 'cell' AND (decision IS NULL OR decision = 'accept')
+    FROM ingestion.standing
+    WHERE scope = 'cell'
     GROUP BY row_id
 ) AS standing USING (row_id)
 WHERE verbatim IS NOT NULL OR waiting IS NOT NULL OR cardinality(unmeant) > 0
@@ -114,6 +114,13 @@ FROM (
 -- name: seen
 -- Which transactions this state of the tables has seen.
 SELECT pg_current_snapshot()::text
+
+-- name: seen_at_least
+-- The same on a replica, which does not know which of the later transactions are over: those count as not seen.
+SELECT format('%s:%s:', pg_snapshot_xmin(seen), pg_snapshot_xmin(seen)) FROM pg_current_snapshot() AS seen
+
+-- name: may_stamp
+SELECT has_table_privilege('ingestion.proof', 'INSERT')
 
 -- name: stamp
 INSERT INTO ingestion.proof (

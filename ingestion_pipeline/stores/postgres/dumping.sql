@@ -131,6 +131,22 @@ BEGIN
 END
 $$
 
+-- name: keep_roles
+-- Whose roles have a part here: the dump's may be another server's.
+CREATE TEMP TABLE kept_role (part text, name name) ON COMMIT DROP;
+DO $$
+BEGIN
+    IF to_regclass('ingestion.role') IS NOT NULL THEN
+        INSERT INTO pg_temp.kept_role SELECT part, name FROM ingestion.role;
+    END IF;
+END
+$$
+
+-- name: put_roles
+DELETE FROM ingestion.role WHERE EXISTS (SELECT FROM pg_temp.kept_role);
+INSERT INTO ingestion.role (part, name) SELECT part, name FROM pg_temp.kept_role;
+SELECT ingestion.grant_again()
+
 -- name: refuse_other_revision
 DO $$
 BEGIN

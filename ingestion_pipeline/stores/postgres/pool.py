@@ -1,6 +1,7 @@
 """Connections: few, bounded in every wait, and checked before they are handed out."""
 
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +12,7 @@ import psycopg2
 from psycopg2 import extensions
 from psycopg2.pool import PoolError, ThreadedConnectionPool
 
+from ingestion_pipeline.domain.columns import Table
 from ingestion_pipeline.domain.errors import PipelineError, ProtectedError, UnavailableError
 from ingestion_pipeline.domain.timing import Kind
 from ingestion_pipeline.stores.timings import Recorder, Timing
@@ -257,6 +259,8 @@ _FENCED = {"IP001": "fenced", "IP002": "stale_epoch"}
 
 
 def _refused(error: psycopg2.Error) -> ProtectedError:
+    if isinstance(error, psycopg2.errors.InsufficientPrivilege):
+        return _forbidden(error)
     if error.pgcode in _FENCED:
         return ProtectedError(
             error.diag.message_primary or "",
@@ -270,6 +274,25 @@ def _refused(error: psycopg2.Error) -> ProtectedError:
         f"PostgreSQL refused: SQLSTATE {error.pgcode}" + (f" ({about})" if about else ""),
         code="postgres_refused",
         hint="Nothing was changed; the transaction was rolled back.",
+    )
+
+
+_DENIED = re.compile(r"permission denied for [a-z ]+ (\w+)")
+_OWNERS = {"migration_state", "gap", "role", "schema_version"}
+"""What only the owner writes; of the rest, the writer may do what the program asks for."""
+
+
+def _forbidden(error: psycopg2.Error) -> ProtectedError:
+    # The message names an object of the schema and no value; in another language it names none here.
+    denied = _DENIED.search(error.diag.message_primary or "")
+    name = "" if denied is None else denied[1]
+    own_tables = {*Table, "pending", "proof", "quarantine", "history", "duplicate", "csv_file", "revision"}
+    part = "writer" if name in own_tables - _OWNERS else "owner"
+    return ProtectedError(
+        f"this database user may not do that (SQLSTATE 42501{f', {name}' if name else ''}): "
+        f"it takes the role of the {part}",
+        code="not_permitted",
+        hint=f"Nothing was changed. Use a user that is a member of the {part}'s role: `ingest db roles` names it.",
     )
 
 

@@ -4,7 +4,7 @@ COPY (
     SELECT {cells}
     FROM ingestion.line AS line
     LEFT JOIN ingestion.record AS record ON record.person_id = line.person_id
-    LEFT JOIN ingestion.quarantine AS quarantine ON quarantine.id = line.quarantine_id
+    LEFT JOIN ingestion.standing AS quarantine ON quarantine.id = line.quarantine_id
     ORDER BY line.ordinal
 ) TO STDOUT (FORMAT csv{options})
 

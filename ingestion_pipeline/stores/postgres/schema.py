@@ -6,8 +6,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg2
+from psycopg2 import sql
+
 from ingestion_pipeline.domain.columns import Table
 from ingestion_pipeline.domain.errors import ProtectedError, UnavailableError
+from ingestion_pipeline.stores.postgres import queries
 from ingestion_pipeline.stores.postgres.pool import Pool, fetch_one, translated
 
 if TYPE_CHECKING:
@@ -17,6 +21,7 @@ PEOPLE_FULL = "people_full"
 """The view in schema public: the columns of the full mode, in its order."""
 
 _MIGRATIONS = files(__package__).joinpath("migrations")
+_sql = queries.load("schema")
 
 
 def head() -> str:
@@ -64,13 +69,43 @@ def check(pool: Pool) -> None:
 
 
 def upgrade(pool: Pool, to: str = "head") -> None:
-    """Bring the schema up to a revision. Safe to run again, and by several at once."""
+    """Bring the schema up to a revision. Safe to run again, and by several at once.
+
+    Where roles were granted something, they are granted it again, on what is new too. Rows that were there before
+    a constraint are looked at afterwards, see `validate`.
+    """
     from alembic import command  # noqa: PLC0415 - half the start-up time of a command that needs it not
 
     if current(pool) is None:
         _refuse_strangers(pool)
     with _migrating(pool) as config:
         command.upgrade(config, to)
+    validate(pool)
+
+
+def validate(pool: Pool) -> list[str]:
+    """Look whether rows that were there before a constraint keep to it, while others go on writing.
+
+    Returns:
+        The constraints that some old row breaks, by name: they hold for what is new, and for that row once it
+        is mended.
+    """
+    with pool.transaction() as cursor:
+        cursor.execute(_sql.not_validated)
+        waiting = cursor.fetchall()
+    return [name for table, name in waiting if not _is_kept(pool, table, name)]
+
+
+def _is_kept(pool: Pool, table: str, name: str) -> bool:
+    # Each in a transaction of its own: this lock lets writers pass, and those of the migration do not.
+    statement = _sql.fill("validate", table=sql.Identifier("public", table), constraint=sql.Identifier(name))
+    with pool.transaction(bulk=True) as cursor:
+        try:
+            cursor.execute(statement)
+        except psycopg2.errors.CheckViolation:
+            cursor.connection.rollback()
+            return False
+    return True
 
 
 def downgrade(pool: Pool, to: str = "base") -> None:
@@ -117,10 +152,14 @@ def _migrating(pool: Pool) -> Iterator["Config"]:
         with engine.connect() as sqlalchemy_connection:
             # Two programs starting at once must not both create the schema.
             sqlalchemy_connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('ingestion schema'))"))
-            sqlalchemy_connection.execute(text("CREATE SCHEMA IF NOT EXISTS ingestion"))
+            found = sqlalchemy_connection.execute(text("SELECT to_regnamespace('ingestion') IS NOT NULL"))
+            if not found.scalar():
+                # Not even looked for otherwise by who may make none.
+                sqlalchemy_connection.execute(text("CREATE SCHEMA ingestion"))
             config = Config()
             config.set_main_option("script_location", str(Path(str(_MIGRATIONS))))
             config.attributes["connection"] = sqlalchemy_connection
             yield config
+            sqlalchemy_connection.execute(text(_sql.texts["grant_again"]))
             sqlalchemy_connection.commit()
             sqlalchemy_connection.detach()

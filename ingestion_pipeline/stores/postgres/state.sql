@@ -6,10 +6,14 @@ SELECT phase, epoch FROM ingestion.migration_state
 
 -- name: read_for_share
 -- Held to the end of the transaction, so that no change of phase comes between.
-SELECT phase, epoch FROM ingestion.migration_state FOR SHARE
+SELECT phase, epoch FROM ingestion.held_phase()
+
+-- name: begin_site
+-- A fresh site begins, with the CSV leading; a site that has begun keeps its phase.
+SELECT ingestion.begin_site(%(phase)s, %(epoch)s)
 
 -- name: establish
--- A fresh site begins; a site that has begun keeps its phase.
+-- A database that holds nothing begins, in whatever phase was in force elsewhere.
 INSERT INTO ingestion.migration_state (phase, epoch) VALUES (%(phase)s, %(epoch)s) ON CONFLICT DO NOTHING
 
 -- name: is_synced

@@ -146,11 +146,15 @@ class PostgresTables:
             yield PostgresSnapshot(cursor)
             cursor.connection.rollback()
 
-    def stamp(self, proof: Proof) -> None:
-        """Keep a proof."""
+    def stamp(self, proof: Proof) -> bool:
+        """Keep a proof; False where this user may only read."""
         marks = {name: getattr(proof, name) for name in Proof.__dataclass_fields__}
         with self._pool.transaction() as cursor:
+            cursor.execute(_compare.may_stamp)
+            if not fetch_one(cursor)[0]:
+                return False
             cursor.execute(_compare.stamp, marks)
+        return True
 
     def last_proof(self) -> Proof | None:
         """The newest proof kept."""
@@ -297,7 +301,7 @@ def _begin(cursor: Cursor, wanted: Phase, known: State | None = None) -> State:
     first = known or State(first_phase(wanted), 1)
     # While the phase is being changed, only the database that was told so knows which it is.
     if first.phase.authority is Side.CSV and not first.changing:
-        cursor.execute(_state.establish, {"phase": first.phase, "epoch": first.epoch})
+        cursor.execute(_state.begin_site, {"phase": first.phase, "epoch": first.epoch})
     cursor.execute(_state.read_for_share)
     state = state_of(cursor.fetchone())
     if state is None:

@@ -108,8 +108,8 @@ SELECT count(*), coalesce(extract(epoch FROM now() - min(since)), 0)::float FROM
 -- apart from it by the CSV, and so counts as moved.
 SELECT pending.row_id, pending.revision,
     pending.moved OR EXISTS (
-        SELECT FROM ingestion.quarantine
-        WHERE scope = 'row' AND quarantine.row_id = pending.row_id AND (decision IS NULL OR decision = 'accept')
+        SELECT FROM ingestion.standing
+        WHERE scope = 'row' AND standing.row_id = pending.row_id
     ),
     record.ordinal{cells}
 FROM ingestion.pending

@@ -143,6 +143,7 @@ def _beginning(pool: Pool, state: State, position: str | None) -> bytes:
         _sql.fill("keep_numbers", own=own),
         _sql.keep_known,
         _sql.fill("keep_grants", own=own),
+        _sql.keep_roles,
     )
 
 
@@ -153,6 +154,7 @@ def _end(pool: Pool, state: State, brakes: Brakes | None) -> bytes:
         *(() if brakes is None else (_brake(brakes),)),
         _sql.raise_numbers,
         _sql.grant_again,
+        _sql.put_roles,
         _sql.note_gap,
         _sql.clear_pending,
         _sql.fill("put_state", phase=sql.Literal(state.phase.value), epoch=sql.Literal(state.epoch)),

@@ -1,0 +1,20 @@
+"""Roles: who may do what, granted anew by one function whatever the schema holds."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0007"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+_HERE = Path(__file__)
+
+
+def upgrade() -> None:
+    op.execute(_HERE.with_suffix(".up.sql").read_text(encoding="utf-8"))
+
+
+def downgrade() -> None:
+    op.execute(_HERE.with_suffix(".down.sql").read_text(encoding="utf-8"))
