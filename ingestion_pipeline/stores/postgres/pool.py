@@ -278,16 +278,18 @@ def _refused(error: psycopg2.Error) -> ProtectedError:
 
 
 _DENIED = re.compile(r"permission denied for [a-z ]+ (\w+)")
-_OWNERS = {"migration_state", "gap", "role", "schema_version"}
-"""What only the owner writes; of the rest, the writer may do what the program asks for."""
+_WRITERS = {
+    *(*Table, "csv_file", "duplicate", "history", "pending", "proof", "quarantine"),
+    *("revision", "held_phase", "begin_site"),
+}
+"""What the writer has a right to and the reader has not."""
 
 
 def _forbidden(error: psycopg2.Error) -> ProtectedError:
     # The message names an object of the schema and no value; in another language it names none here.
     denied = _DENIED.search(error.diag.message_primary or "")
     name = "" if denied is None else denied[1]
-    own_tables = {*Table, "pending", "proof", "quarantine", "history", "duplicate", "csv_file", "revision"}
-    part = "writer" if name in own_tables - _OWNERS else "owner"
+    part = "writer" if name in _WRITERS else "owner"
     return ProtectedError(
         f"this database user may not do that (SQLSTATE 42501{f', {name}' if name else ''}): "
         f"it takes the role of the {part}",
