@@ -19,7 +19,7 @@ from ingestion_pipeline_tests.operations.test_settle import CHANGES, DELETE, MET
 from ingestion_pipeline_tests.phases import lead
 from ingestion_pipeline_tests.proxy import Proxy
 from ingestion_pipeline_tests.remote import proxy, remote
-from ingestion_pipeline_tests.strays import stray
+from ingestion_pipeline_tests.strays import stray, unchecked
 
 __all__ = ["proxy", "remote"]
 
@@ -330,31 +330,33 @@ def test_postgres_is_away(site: Site, remote: Pipeline, proxy: Proxy) -> None:
 
 
 def test_map_that_may_have_held_a_null(site: Site, pipeline: Pipeline) -> None:
-    begin(site, pipeline)
-    stray(site.database, METADATA.format("""file_uuids = '{"a": null, "b": "c"}'""", 1))
-    stray(site.database, METADATA.format("""s3_paths = '{"d": "e"}'""", 2))
-    at = now(site)
-    assert b"null" in as_of(site, pipeline, at)
-    pipeline.write("1", {"file_uuids": {"b": "f"}})
+    with unchecked(site.database):
+        begin(site, pipeline)
+        stray(site.database, METADATA.format("""file_uuids = '{"a": null, "b": "c"}'""", 1))
+        stray(site.database, METADATA.format("""s3_paths = '{"d": "e"}'""", 2))
+        at = now(site)
+        assert b"null" in as_of(site, pipeline, at)
+        pipeline.write("1", {"file_uuids": {"b": "f"}})
 
-    for restore in (pipeline.restore.as_of, lambda at: as_of(site, pipeline, at)):
-        with pytest.raises(ProtectedError) as refused:
-            restore(at)
-        assert (refused.value.code, "maps of 1 people" in refused.value.message) == ("maps_untold", True)
-    assert b'{""b"": ""c""}' in as_of(site, pipeline, at, accept_loss=True)
-    pipeline.write("2", {"s3_paths": {}})
-    assert pipeline.restore.as_of(at, ACCEPT_LOSS).equal
-    assert b'{""d"": ""e""}' in site.csv.read_bytes()
+        for restore in (pipeline.restore.as_of, lambda at: as_of(site, pipeline, at)):
+            with pytest.raises(ProtectedError) as refused:
+                restore(at)
+            assert (refused.value.code, "maps of 1 people" in refused.value.message) == ("maps_untold", True)
+        assert b'{""b"": ""c""}' in as_of(site, pipeline, at, accept_loss=True)
+        pipeline.write("2", {"s3_paths": {}})
+        assert pipeline.restore.as_of(at, ACCEPT_LOSS).equal
+        assert b'{""d"": ""e""}' in site.csv.read_bytes()
 
 
 def test_map_that_the_pipeline_wrote_is_told(site: Site, pipeline: Pipeline) -> None:
-    begin(site, pipeline)
-    stray(site.database, METADATA.format("""file_uuids = '{"a": null}'""", 1))
-    pipeline.write("1", {"file_uuids": {"b": "c"}})
-    before, at = rendered(pipeline), now(site)
-    stray(site.database, METADATA.format("""file_uuids = '{"x": null}'""", 1))
+    with unchecked(site.database):
+        begin(site, pipeline)
+        stray(site.database, METADATA.format("""file_uuids = '{"a": null}'""", 1))
+        pipeline.write("1", {"file_uuids": {"b": "c"}})
+        before, at = rendered(pipeline), now(site)
+        stray(site.database, METADATA.format("""file_uuids = '{"x": null}'""", 1))
 
-    assert as_of(site, pipeline, at) == before
+        assert as_of(site, pipeline, at) == before
 
 
 # Who writes meanwhile

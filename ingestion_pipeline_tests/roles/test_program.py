@@ -78,7 +78,10 @@ def test_a_writer_settles_where_postgres_leads(site: Site, granted: Granted, bec
     become("owner")
     with open_pipeline(site.config) as pipeline:
         pipeline.sync()
-        stray(site.database, "UPDATE ingestion.quarantine SET decision = 'accept', decided_by = 'x', decided_at = now()")
+        stray(
+            site.database,
+            "UPDATE ingestion.quarantine SET decision = 'accept', decided_by = 'x', decided_at = now()",
+        )
         pipeline.phase.advance(Phase.DATABASE_PRIMARY)
         assert pipeline.in_force().phase is Phase.DATABASE_PRIMARY
     become("writer")
@@ -175,7 +178,9 @@ def test_an_owner_who_is_no_administrator_upgrades(granted: Granted) -> None:
     assert owner == granted.names[Part.OWNER]
 
 
-def test_roles_are_shown_and_made_again(site: Site, granted: Granted, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_roles_are_shown_and_made_again(
+    site: Site, granted: Granted, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DATABASE_URL", granted.database)
     stray(granted.database, f"REVOKE USAGE ON SCHEMA ingestion FROM {granted.names[Part.READER]}")
 
