@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from getpass import getuser
@@ -312,15 +313,23 @@ class Pipeline:
     def compare(
         self, *, limit: int = FIRST, run_id: str | None = None, progress: Progress | None = None
     ) -> CompareReport:
-        """Prove that the two sides are equal, or say where they are not; see `operations.compare`."""
-        return compare(
-            self.csv,
-            self.tables,
-            brakes=self._places.brakes,
-            limit=limit,
-            run_id=run_id,
-            progress=progress,
-        )
+        """Prove that the two sides are equal, or say where they are not; see `operations.compare`.
+
+        PostgreSQL is read on the replica, if there is one and it is level; the proof is kept on the primary.
+        """
+
+        def ask(tables: PostgresTables) -> CompareReport:
+            return compare(
+                self.csv,
+                tables,
+                brakes=self._places.brakes,
+                limit=limit,
+                run_id=run_id,
+                progress=progress,
+            )
+
+        report, replica = self._places.read(ask)
+        return replace(report, replica=replica)
 
     def _compared(self) -> CompareReport:
         return self.compare(limit=0)

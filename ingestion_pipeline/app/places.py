@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.errors import SettingsError
@@ -19,11 +19,16 @@ from ingestion_pipeline.stores.disk.csv_store import CsvStore
 from ingestion_pipeline.stores.postgres import schema
 from ingestion_pipeline.stores.postgres.embedded import EmbeddedServer
 from ingestion_pipeline.stores.postgres.pool import Pool, Waits
+from ingestion_pipeline.stores.postgres.replica import Replica, ReplicaTables, ReplicaUnfitError
 from ingestion_pipeline.stores.postgres.server import serving
 from ingestion_pipeline.stores.postgres.tables import PostgresTables
 from ingestion_pipeline.stores.timings import recorder
 
 ConnectS3 = Callable[..., Any]
+Answer = TypeVar("Answer")
+
+READ = "read"
+"""What is said where the replica answered."""
 
 
 class Places:
@@ -108,15 +113,19 @@ class Places:
 
     @cached_property
     def _pool(self) -> Pool:
-        database = self.settings.database
         url = self.settings.database_url
         named = None if url is None else url.get_secret_value()
+        served = self._open.enter_context(serving(named, self.settings.paths.state_dir))
+        return self._new_pool(served, connect=self.settings.database.connect_timeout)
+
+    def _new_pool(self, url: str, *, connect: float) -> Pool:
+        database = self.settings.database
         pool = Pool(
-            self._open.enter_context(serving(named, self.settings.paths.state_dir)),
+            url,
             smallest=database.connection_pool.min_connections,
             largest=database.connection_pool.max_connections,
             waits=Waits(
-                connect=database.connect_timeout,
+                connect=connect,
                 free=database.connection_pool.timeout,
                 statement=database.query_timeout,
                 bulk=database.bulk_timeout,
@@ -127,6 +136,55 @@ class Places:
         )
         self._open.callback(pool.close)
         return pool
+
+    @cached_property
+    def _replica(self) -> Replica | None:
+        url, database = self.settings.replica_url, self.settings.database
+        if url is None:
+            return None
+        seconds = database.replica_wait_seconds
+        connect = min(database.connect_timeout, seconds)
+        return Replica(self.pool, self._new_pool(url.get_secret_value(), connect=connect), seconds)
+
+    def read(self, ask: Callable[[PostgresTables], Answer]) -> tuple[Answer, str | None]:
+        """Ask a question that changes nothing of the read replica if there is one, else of the primary.
+
+        The replica is asked only once it has all that the primary had when this was called, so that no answer
+        is stale.
+
+        Args:
+            ask: Asks; begun again on the primary where the replica turns out not to be able to answer.
+
+        Returns:
+            The answer; and, where a replica is configured, `read` or why it was not.
+        """
+        return self._read(lambda: ask(self.tables), lambda replica: ask(self._tables_read_on(replica)))
+
+    def read_pool(self, ask: Callable[[Pool], Answer]) -> tuple[Answer, str | None]:
+        """The same for a question that needs no more than connections."""
+
+        def on_replica(replica: Replica) -> Answer:
+            with replica.asked():
+                return ask(replica.pool)
+
+        return self._read(lambda: ask(self.pool), on_replica)
+
+    def _tables_read_on(self, replica: Replica) -> ReplicaTables:
+        schema.check(self.pool)
+        return ReplicaTables(self.pool, replica)
+
+    def _read(
+        self, on_primary: Callable[[], Answer], on_replica: Callable[[Replica], Answer]
+    ) -> tuple[Answer, str | None]:
+        with self._opening:
+            replica = self._replica
+        if replica is None:
+            return on_primary(), None
+        try:
+            replica.check_level()
+            return on_replica(replica), READ
+        except ReplicaUnfitError as error:
+            return on_primary(), error.message
 
     @property
     def tables(self) -> PostgresTables:

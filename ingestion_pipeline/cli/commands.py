@@ -174,6 +174,8 @@ def _show_compare(report: CompareReport) -> None:
             ("changed", f"{report.changed:,}"),
             ("pending", f"{report.pending:,}"),
             ("seconds", report.seconds),
+            *([] if report.stamped else [("proof", "not kept: that takes the role of the writer")]),
+            *([("replica", report.replica)] if report.replica else []),
         ],
     )
     if report.differences:

@@ -99,6 +99,7 @@ def _consistency(report: CompareReport, lag: float) -> AssetCheckResult:
             "pending": report.pending,
             "lag_seconds": lag,
             "seconds": report.seconds,
+            **({"replica": report.replica} if report.replica else {}),
             **({"first": TableMetadataValue(records, None)} if records else {}),
         },
     )

@@ -188,7 +188,8 @@ def relations(granted: Granted, kind: str) -> set[str]:
 def last_column(granted: Granted, table: str) -> str:
     [(name,)] = stray(
         granted.database,
-        "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum DESC LIMIT 1",
+        "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0"
+        " ORDER BY attnum DESC LIMIT 1",
         table,
     )
     return str(name)
@@ -257,7 +258,8 @@ def test_statement(run: Run, statement: str) -> None:
 def test_what_runs_as_the_owner_runs_as_nobody_greater(granted: Granted) -> None:
     found = stray(
         granted.database,
-        "SELECT DISTINCT rolname::text, rolsuper, rolcanlogin FROM pg_proc JOIN pg_roles ON pg_roles.oid = proowner"
+        "SELECT DISTINCT rolname::text, rolsuper, rolcanlogin"
+        " FROM pg_proc JOIN pg_roles ON pg_roles.oid = proowner"
         " WHERE pronamespace = 'ingestion'::regnamespace",
     )
     paths = stray(

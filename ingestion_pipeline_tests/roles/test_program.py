@@ -1,6 +1,5 @@
 """The verbs, run by a user who is in one role only."""
 
-from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
@@ -26,7 +25,7 @@ CSV = (
 
 
 @pytest.fixture
-def site(own_site: Site) -> Iterator[Site]:
+def site(own_site: Site) -> Site:
     """The site, with an empty database."""
     own_site.put(CSV)
     stray(
@@ -38,11 +37,6 @@ def site(own_site: Site) -> Iterator[Site]:
     return own_site
 
 
-@pytest.fixture
-def become(site: Site, granted: Granted, monkeypatch: pytest.MonkeyPatch) -> "Become":
-    return Become(granted, monkeypatch)
-
-
 class Become:
     """Lets the site be used by a member of a role."""
 
@@ -52,6 +46,11 @@ class Become:
 
     def __call__(self, part: str) -> None:
         self._monkeypatch.setenv("DATABASE_URL", self._granted.url(part))
+
+
+@pytest.fixture
+def become(granted: Granted, monkeypatch: pytest.MonkeyPatch) -> Become:
+    return Become(granted, monkeypatch)
 
 
 def test_a_writer_does_the_daily_work(site: Site, become: Become, call: Call) -> None:
@@ -74,7 +73,7 @@ def test_a_writer_does_the_daily_work(site: Site, become: Become, call: Call) ->
     assert call("backup", "--json").code == Exit.DONE
 
 
-def test_a_writer_settles_where_postgres_leads(site: Site, granted: Granted, become: Become) -> None:
+def test_a_writer_settles_where_postgres_leads(site: Site, become: Become) -> None:
     become("owner")
     with open_pipeline(site.config) as pipeline:
         pipeline.sync()
@@ -178,8 +177,9 @@ def test_an_owner_who_is_no_administrator_upgrades(granted: Granted) -> None:
     assert owner == granted.names[Part.OWNER]
 
 
+@pytest.mark.usefixtures("site")
 def test_roles_are_shown_and_made_again(
-    site: Site, granted: Granted, call: Call, monkeypatch: pytest.MonkeyPatch
+    granted: Granted, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", granted.database)
     stray(granted.database, f"REVOKE USAGE ON SCHEMA ingestion FROM {granted.names[Part.READER]}")
@@ -222,7 +222,8 @@ def test_a_role_that_is_more_than_a_group_is_refused(granted: Granted) -> None:
     pool.close()
 
 
-def test_a_dump_comes_back_with_its_grants(site: Site, granted: Granted, become: Become, call: Call) -> None:
+@pytest.mark.usefixtures("site")
+def test_a_dump_comes_back_with_its_grants(become: Become, call: Call) -> None:
     become("owner")
     call("sync")
     call("backup")

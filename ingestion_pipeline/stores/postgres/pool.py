@@ -294,7 +294,7 @@ def _forbidden(error: psycopg2.Error) -> ProtectedError:
         f"this database user may not do that (SQLSTATE 42501{f', {name}' if name else ''}): "
         f"it takes the role of the {part}",
         code="not_permitted",
-        hint=f"Nothing was changed. Use a user that is a member of the {part}'s role: `ingest db roles` names it.",
+        hint=f"Nothing was changed. Use a member of the {part}'s role: `ingest db roles` names it.",
     )
 
 

@@ -64,9 +64,12 @@ def found(pool: Pool, names: Names) -> list[Role]:
 
 
 def create(pool: Pool, names: Names) -> list[Role]:
-    """Make the roles that are missing, grant all three what they need and no more, and give them as they are then.
+    """Make the roles that are missing, and grant all three what they need and no more.
 
     Safe to run again. The tables become the owner's, and this user a member of that.
+
+    Returns:
+        The roles as they are then.
 
     Raises:
         SettingsError: Two of them have one name.

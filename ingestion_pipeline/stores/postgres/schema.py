@@ -71,8 +71,8 @@ def check(pool: Pool) -> None:
 def upgrade(pool: Pool, to: str = "head") -> None:
     """Bring the schema up to a revision. Safe to run again, and by several at once.
 
-    Where roles were granted something, they are granted it again, on what is new too. Rows that were there before
-    a constraint are looked at afterwards, see `validate`.
+    Where roles were granted something, they are granted it again, on what is new too. Rows that were there
+    before a constraint are looked at afterwards, see `validate`.
     """
     from alembic import command  # noqa: PLC0415 - half the start-up time of a command that needs it not
 
