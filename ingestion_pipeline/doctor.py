@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from ingestion_pipeline.app import Pipeline, open_pipeline
+from ingestion_pipeline.app.places import READ
 from ingestion_pipeline.domain.errors import PipelineError
 from ingestion_pipeline.stores.postgres import schema
 from ingestion_pipeline.stores.postgres.tables import durability
@@ -59,10 +60,13 @@ def _of_site(pipeline: Pipeline) -> Iterator[Check]:
         ("disk", _disk),
         ("postgres", _postgres),
         ("schema", _schema),
+        ("replica", _replica),
         ("versions", _versions),
         ("versions permissions", _privacy),
     )
     for name, look in looks:
+        if look is _replica and pipeline.settings.replica_url is None:
+            continue
         try:
             yield look(pipeline)
         except PipelineError as error:
@@ -141,6 +145,13 @@ def _schema(pipeline: Pipeline) -> Check:
         return Check("schema", ok=True, finding="none yet; the first sync makes it")
     ok = found == schema.head()
     return Check("schema", ok, f"revision {found}", "" if ok else "Run `ingest db upgrade`.")
+
+
+def _replica(pipeline: Pipeline) -> Check:
+    finding = pipeline.replica()
+    ok = finding == READ
+    hint = "" if ok else "The primary is read meanwhile. Is it running, and does it follow this primary?"
+    return Check("replica", ok, "level with the primary" if ok else finding or "", hint)
 
 
 def _versions(pipeline: Pipeline) -> Check:

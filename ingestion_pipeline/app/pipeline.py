@@ -331,6 +331,10 @@ class Pipeline:
         report, replica = self._places.read(ask)
         return replace(report, replica=replica)
 
+    def replica(self) -> str | None:
+        """`read` if there is a read replica and it is level, or why it would not be; None without one."""
+        return self._places.read_pool(lambda _pool: None)[1]
+
     def _compared(self) -> CompareReport:
         return self.compare(limit=0)
 

@@ -52,6 +52,11 @@ def reads(pair: Pair) -> int:
         return int(fetch_one(cursor)[0])
 
 
+def examined_replica(call: Call) -> dict[str, object]:
+    [found] = [one for one in call("doctor", "--json").json["checks"] if one["name"] == "replica"]
+    return dict(found)
+
+
 def test_a_comparison_reads_the_replica_and_its_proof_holds(replicated: Site, pair: Pair) -> None:
     before = reads(pair)
     with opened(replicated) as pipeline:
@@ -110,6 +115,7 @@ def test_a_replica_that_is_stopped_is_not_missed(replicated: Site, pair: Pair, c
         pair.replica.stop()
         try:
             under_way, anew = pipeline.compare(), call("compare", "--json")
+            examined = examined_replica(call)
             said = call("compare")
         finally:
             pair.replica.start()
@@ -121,6 +127,13 @@ def test_a_replica_that_is_stopped_is_not_missed(replicated: Site, pair: Pair, c
     assert "the replica was not read" in anew.json["replica"]
     assert "replica was not read" in " ".join(said.out.split())
     assert again.replica == "read"
+    assert (examined["ok"], "replica was not read" in str(examined["finding"])) == (False, True)
+    assert examined_replica(call) == {
+        "name": "replica",
+        "ok": True,
+        "finding": "level with the primary",
+        "hint": "",
+    }
 
 
 def test_a_replica_that_replays_nothing_is_waited_for_and_left(replicated: Site, pair: Pair) -> None:

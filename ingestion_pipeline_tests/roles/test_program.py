@@ -1,6 +1,7 @@
 """The verbs, run by a user who is in one role only."""
 
-from urllib.parse import urlsplit
+import uuid
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
@@ -12,7 +13,7 @@ from ingestion_pipeline.stores.postgres.pool import Pool
 from ingestion_pipeline.stores.postgres.roles import Part
 from ingestion_pipeline_tests.cli.conftest import Call, call
 from ingestion_pipeline_tests.conftest import Server, Site
-from ingestion_pipeline_tests.roles.conftest import NOBODY, Granted
+from ingestion_pipeline_tests.roles.conftest import NOBODY, PASSWORD, Granted
 from ingestion_pipeline_tests.strays import stray
 
 __all__ = ["call"]
@@ -248,3 +249,27 @@ def test_the_roles_serve_several_databases(server: Server, template: str, grante
         assert all(one.good for one in made)
         assert stray(other.url("reader"), "SELECT count(*) FROM people") == [(0,)]
         assert urlsplit(url).path != urlsplit(granted.database).path
+
+
+def test_who_may_make_roles_and_owns_the_database_need_be_no_superuser(server: Server) -> None:
+    mark = uuid.uuid4().hex[:8]
+    names = {part: f"test_{mark}_{part}" for part in Part}
+    maker = f"test_{mark}_maker"
+    server.run(f"CREATE ROLE {maker} LOGIN CREATEROLE PASSWORD '{PASSWORD}'")
+    try:
+        with server.new_database() as url:
+            server.run(f"ALTER DATABASE {urlsplit(url).path[1:]} OWNER TO {maker}")
+            place = urlsplit(url)
+            login = f"{maker}:{PASSWORD}@{place.netloc.rpartition('@')[2]}"
+            pool = Pool(urlunsplit(place._replace(netloc=login)))
+            schema.upgrade(pool)
+
+            made, again = roles.create(pool, names), roles.create(pool, names)
+            schema.downgrade(pool, "0007")
+            schema.upgrade(pool)
+
+            assert all(one.good for one in (*made, *again, *roles.found(pool, names)))
+            pool.close()
+    finally:
+        for name in (*names.values(), maker):
+            server.run(f"DROP ROLE IF EXISTS {name}")
