@@ -14,6 +14,7 @@ EMPTY = """
     DELETE FROM processing_status; DELETE FROM s3_metadata;
     DELETE FROM ingestion.history; DELETE FROM ingestion.pending;
     DELETE FROM ingestion.csv_file; DELETE FROM ingestion.proof; DELETE FROM ingestion.refreshed;
+    DELETE FROM ingestion.search_index; DELETE FROM ingestion.file; DELETE FROM ingestion.indexed;
     REFRESH MATERIALIZED VIEW ingestion.download_outcomes WITH NO DATA;
     REFRESH MATERIALIZED VIEW ingestion.processing_summary WITH NO DATA;
     REFRESH MATERIALIZED VIEW ingestion.storage_inventory WITH NO DATA;

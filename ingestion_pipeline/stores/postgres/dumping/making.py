@@ -25,6 +25,8 @@ _WORDS = (
     *("--no-tablespaces", "--no-security-labels", "--no-publications", "--no-subscriptions", "--no-comments"),
     # With --table it would leave the functions out.
     *("--schema=ingestion", "--schema=public"),
+    # The search index is made again from the people.
+    *(f"--exclude-table-data=ingestion.{name}" for name in ("search_index", "file", "indexed")),
 )
 
 
