@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from uuid import UUID
 
+from ingestion_pipeline.app.asking import Asking
 from ingestion_pipeline.app.authority import Authority
 from ingestion_pipeline.app.batch import Batch
 from ingestion_pipeline.app.database_backups import DatabaseBackups
@@ -25,6 +26,7 @@ from ingestion_pipeline.app.restoring import Restoring
 from ingestion_pipeline.app.spreadsheets import Spreadsheets
 from ingestion_pipeline.app.timed import timed
 from ingestion_pipeline.app.writing import Writing
+from ingestion_pipeline.domain.asking import FindReport, SearchReport
 from ingestion_pipeline.domain.cells import Value
 from ingestion_pipeline.domain.change import Change
 from ingestion_pipeline.domain.dialect import Dialect
@@ -62,6 +64,9 @@ if TYPE_CHECKING:
 GROUP = 500
 """People made durable together where many are written."""
 
+FOUND = 20
+"""What a question shows unless more is asked for."""
+
 
 class Pipeline:
     """The verbs, with the places they work on filled in. Made by `open_pipeline`.
@@ -74,6 +79,7 @@ class Pipeline:
         phase: Plans and makes changes of phase.
         restore: Restores versions, and what was at a time; takes old versions away.
         spreadsheets: Writes the CSV for spreadsheet programs, and back.
+        asking: Keeps the search index, and answers from it.
         backups: Makes and restores dumps of the database, and tries out what was published.
         reports: Counts figures of what PostgreSQL holds, and reports them and how the migration has gone.
     """
@@ -90,6 +96,7 @@ class Pipeline:
         self._reading = Reading(
             self.csv, self._authority, self._places.brakes, self._writing.settle_first, fallback=fallback
         )
+        self.asking = Asking(self._places, self._authority, self._writing.settle_first)
         restorable = Restorable(
             self._places,
             self._authority,
@@ -249,6 +256,53 @@ class Pipeline:
         PostgreSQL keeps them all; in phase original the journal keeps the last ones.
         """
         return self._reading.history(row_id)
+
+    def search(self, query: str, limit: int = FOUND) -> SearchReport:
+        """The people in whose name or document words are found, as PostgreSQL holds them.
+
+        Args:
+            query: Words that must all be there, `"a phrase"`, `or`, and `-not`, in any case.
+            limit: Shown at most; all are counted, up to 10,000.
+
+        Raises:
+            SettingsError: PostgreSQL has no part (`no_part`) or does not know the language of the
+                configuration, or the question cannot be asked (`bad_question`).
+            UnavailableError: PostgreSQL is away.
+        """
+        return self.asking.search(query, limit)
+
+    def find(
+        self,
+        *,
+        uuid: str | None = None,
+        path: str | None = None,
+        description: str | None = None,
+        shared: bool = False,
+        mismatched: bool = False,
+        limit: int = FOUND,
+    ) -> FindReport:
+        """Files by what file_uuids and s3_paths say of them; exactly one question at a time.
+
+        Args:
+            uuid: Whose is this UUID, compared as text.
+            path: Whose is what lies at this S3 path.
+            description: Who has a file of this description.
+            shared: Which UUIDs and paths do several people have.
+            mismatched: Which UUIDs stand in one of a person's maps and not in the other.
+            limit: Shown at most; all are counted.
+
+        Raises:
+            SettingsError: As `search`.
+            UnavailableError: PostgreSQL is away.
+        """
+        asked = {
+            "uuid": uuid,
+            "path": path,
+            "description": description,
+            "shared": shared,
+            "mismatched": mismatched,
+        }
+        return self.asking.find(asked, limit)
 
     def csv_is_ours(self) -> bool:
         """Whether the CSV is the one this package wrote last; read only where its size or time is another."""

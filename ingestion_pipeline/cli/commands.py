@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from ingestion_pipeline.cli import show
+from ingestion_pipeline.cli.asking import find, search
 from ingestion_pipeline.cli.backups import backup, drill
 from ingestion_pipeline.cli.database import database
 from ingestion_pipeline.cli.frame import Frame, command, is_terminal
@@ -198,7 +199,7 @@ def doctor(frame: Frame) -> Exit:
 
 
 for _verb in (
-    *(write, settle, history, render, report, health, metrics),
+    *(write, settle, history, search, find, render, report, health, metrics),
     *(export, versions, restore, prune, backup, drill),
 ):
     ingest.add_command(_verb)

@@ -37,6 +37,7 @@ def _without_login(url: str) -> str:
 FilledPath = Annotated[Path, BeforeValidator(_filled)]
 FilledText = Annotated[str, Field(min_length=1)]
 PublicUrl = Annotated[str, AfterValidator(_without_login)]
+Language = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$")]
 Cron = Annotated[str, Field(pattern=r"^(@[a-z]+|\S+( +\S+){4})$")]
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
@@ -170,6 +171,12 @@ class Exports(_Section):
         return self
 
 
+class Search(_Section):
+    """How people are searched; the language is a text search configuration of the server."""
+
+    language: Language = "simple"
+
+
 class Brakes(_Section):
     """How much a load may take away before it stops and asks.
 
@@ -240,6 +247,7 @@ class Sections(BaseSettings):
     file_locking: FileLocking = FileLocking()
     exports: Exports = Exports()
     brakes: Brakes = Brakes()
+    search: Search = Search()
     automation: Automation = Automation()
     health: Health = Health()
     downloads: Downloads = Downloads()

@@ -293,7 +293,10 @@ def test_missing_file(site: Site, call: Call) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("status",), ("sync",), ("compare",), ("render", "--to", "-"), ("export",), ("db", "upgrade")],
+    [
+        *(("status",), ("sync",), ("compare",), ("render", "--to", "-"), ("export",), ("db", "upgrade")),
+        *(("search", "ada"), ("find", "--shared")),
+    ],
 )
 def test_database_away(
     site: Site, call: Call, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
