@@ -9,6 +9,7 @@ from ingestion_pipeline.defs.assets.database_backup import database_backup
 from ingestion_pipeline.defs.assets.database_health import database_health
 from ingestion_pipeline.defs.assets.migration_phase import migration_phase
 from ingestion_pipeline.defs.assets.report_views import report_views
+from ingestion_pipeline.defs.assets.search_index import search_index
 from ingestion_pipeline.defs.assets.tables import tables
 from ingestion_pipeline.defs.assets.versioned_export import versioned_export
 from ingestion_pipeline.defs.checks import CHECKS
@@ -37,7 +38,7 @@ def build_definitions(
     fresh = policies(site)
     assets = [
         *(csv_snapshot, tables, versioned_export, database_backup, migration_phase),
-        *(report_views, database_health),
+        *(search_index, report_views, database_health),
     ]
     return Definitions(
         assets=[asset.map_asset_specs(lambda spec: with_policy(spec, fresh)) for asset in assets],

@@ -17,6 +17,7 @@ from ingestion_pipeline.domain.columns import COLUMNS, Column, Table, of_table
 CSV_SNAPSHOT = AssetKey("csv_snapshot")
 VERSIONED_EXPORT = AssetKey("versioned_export")
 DATABASE_BACKUP = AssetKey("database_backup")
+SEARCH_INDEX = AssetKey("search_index")
 MIGRATION_PHASE = AssetKey("migration_phase")
 DATABASE_HEALTH = AssetKey("database_health")
 

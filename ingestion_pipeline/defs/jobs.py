@@ -10,6 +10,7 @@ from ingestion_pipeline.defs.contract import (
     DATABASE_BACKUP,
     DATABASE_HEALTH,
     MIGRATION_PHASE,
+    SEARCH_INDEX,
     VERSIONED_EXPORT,
 )
 from ingestion_pipeline.defs.drill import DRILL
@@ -23,6 +24,8 @@ LONGEST_CHANGE = 4 * 3600
 """The same of `change_phase`, which may sync and compare everybody more than once."""
 
 _TABLES = AssetSelection.assets(*(table.value for table in Table))
+# What is derived from them, so that nobody who asks waits for it.
+_INDEX = AssetSelection.assets(SEARCH_INDEX)
 _PHASE = AssetSelection.assets(MIGRATION_PHASE)
 # What is published is tried out now and then, not each time.
 _EXPORT = AssetSelection.assets(VERSIONED_EXPORT).without_checks()
@@ -31,13 +34,14 @@ _BACKUP = AssetSelection.assets(DATABASE_BACKUP).without_checks()
 migrate = define_asset_job(
     "migrate",
     # By name, so that a site's own assets do not run whenever the CSV changes.
-    selection=AssetSelection.assets(CSV_SNAPSHOT) | _EXPORT | _TABLES,
-    description="The whole way: read the CSV, sync the tables, check and compare them, publish a version.",
+    selection=AssetSelection.assets(CSV_SNAPSHOT) | _EXPORT | _TABLES | _INDEX,
+    description="The whole way: read the CSV, sync the tables, check and compare them, publish a version, "
+    "refresh the search index.",
 )
 sync = define_asset_job(
     "sync",
-    selection=AssetSelection.assets(CSV_SNAPSHOT) | _TABLES,
-    description="Read the CSV, sync the tables, check and compare them.",
+    selection=AssetSelection.assets(CSV_SNAPSHOT) | _TABLES | _INDEX,
+    description="Read the CSV, sync the tables, check and compare them, refresh the search index.",
 )
 compare = define_asset_job(
     "compare",

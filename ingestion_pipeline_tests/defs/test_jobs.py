@@ -9,7 +9,10 @@ from ingestion_pipeline_tests.conftest import Site
 from ingestion_pipeline_tests.defs.conftest import Dagster, checks, failure, materialized, metadata
 from ingestion_pipeline_tests.strays import unchecked
 
-EVERYTHING = ["csv_snapshot", "people", "processing_status", "s3_metadata", "versioned_export"]
+EVERYTHING = [
+    *("csv_snapshot", "people", "processing_status", "s3_metadata"),
+    *("search_index", "versioned_export"),
+]
 
 
 def consistency(result: ExecuteInProcessResult) -> AssetCheckEvaluation:
