@@ -37,10 +37,11 @@ lint: setup ## Format, lint, types, arrows, definitions
 
 check: lint test ## All of lint, and all tests
 
-bench: setup ## Measure what writes, changes of phase, and publishing and restoring versions cost
+bench: setup ## Measure what writes, changes of phase, versions and answers cost
 	$(BIN)/python -m benchmarks.writing
 	$(BIN)/python -m benchmarks.switching
 	$(BIN)/python -m benchmarks.publishing
+	$(BIN)/python -m benchmarks.asking
 
 campaign: setup ## Put the promises to their full test: hours; parts of it as root only
 	$(BIN)/python -m benchmarks.campaign
