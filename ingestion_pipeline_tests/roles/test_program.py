@@ -141,6 +141,20 @@ def test_a_reader_looks_and_changes_nothing(site: Site, become: Become, call: Ca
     assert (different.code, different.json["counted"]) == (Exit.FINDING, 1)
 
 
+def test_a_reader_asks_and_is_told_who_is_behind(site: Site, become: Become, call: Call) -> None:
+    become("writer")
+    assert call("sync", "--json").code is Exit.DONE
+    become("reader")
+    assert call("search", "Ada", "--json").json["behind"] == 3
+    become("writer")
+    assert [hit["row_id"] for hit in call("search", "Ada", "--json").json["hits"]] == ["1"]
+    become("reader")
+    found = call("search", "Ada", "--json").json
+    assert ([hit["row_id"] for hit in found["hits"]], found["behind"]) == (["1"], 0)
+    assert call("find", "--shared", "--json").code is Exit.DONE
+    assert call("report", "--no-refresh", "--json").code is Exit.DONE
+
+
 @pytest.mark.parametrize(
     "words",
     [("sync", "--accept-loss"), ("history", "1"), ("quarantine", "list"), ("export",)],
