@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from ingestion_pipeline.cli import show
+from ingestion_pipeline.cli.adopt import adopt
 from ingestion_pipeline.cli.asking import find, search
 from ingestion_pipeline.cli.backups import backup, drill
 from ingestion_pipeline.cli.database import database
@@ -200,7 +201,7 @@ def doctor(frame: Frame) -> Exit:
 
 for _verb in (
     *(write, settle, history, search, find, render, report, health, metrics),
-    *(export, versions, restore, prune, backup, drill),
+    *(export, versions, restore, prune, backup, drill, adopt),
 ):
     ingest.add_command(_verb)
 for _group in (phase, quarantine, database):

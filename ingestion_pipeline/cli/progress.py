@@ -1,13 +1,17 @@
 """Progress bars: rate and time left while a file is read, the step's name while PostgreSQL works."""
 
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.progress import Progress, Task, TaskID
+
+SLOW = 1.0
+"""Seconds after which a person wants to see that something happens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,22 @@ def counter(description: str, *, hidden: bool) -> Iterator[Callable[[int], None]
     with parts.Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as progress:
         task = progress.add_task(description, total=None)
         yield lambda more: progress.advance(task, more)
+
+
+@contextmanager
+def slow_counter(description: str, *, hidden: bool) -> Iterator[Callable[[int], None]]:
+    """A count that grows, drawn only once it has taken a second."""
+    begun = time.monotonic()
+    with ExitStack() as stack:
+        advance: list[Callable[[int], None]] = []
+
+        def step(more: int) -> None:
+            if not hidden and not advance and time.monotonic() - begun > SLOW:
+                advance.append(stack.enter_context(counter(description, hidden=hidden)))
+            for each in advance:
+                each(more)
+
+        yield step
 
 
 @contextmanager
