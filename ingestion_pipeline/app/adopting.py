@@ -58,7 +58,7 @@ def adopt(
     target = Target(csv or configured_csv(root) or DEFAULT_CSV, str(root))
     found = list(sources(root, below, lambda file, start: form(file, start) is not None))
     if not found:
-        raise _nothing(path, "there is no script in it")
+        raise _nothing(path, "there is no script")
     files = {one.file: one.data for one in found if one.data is not None}
     findings = Checkout(files, target, lambda: step(1)).examine()
     refused = tuple(Unreadable(one.file, 1, one.why) for one in found if one.data is None)
@@ -86,8 +86,6 @@ def _existing(path: Path) -> Path:
         raise _nothing(path, "it cannot be found") from None
     if not found.is_dir() and not found.is_file():
         raise _nothing(path, "it is neither a folder nor a file")
-    if found.is_file() and form(found.name, found.open("rb").read(200)) is None:
-        raise _nothing(path, "it is no script that is looked at")
     return found
 
 
@@ -96,7 +94,7 @@ def _nothing(path: Path, why: str) -> SettingsError:
         f"there is nothing to look at: {why}",
         code="nothing_to_adopt",
         place=Place(file=str(path)),
-        hint="Name the folder of the old scripts, or one of them: Python, shell, Makefile, crontab or workflow.",
+        hint="Name the folder of the old scripts, or one of them: Python, shell, Makefile, crontab.",
     )
 
 

@@ -1,5 +1,6 @@
 """`ingest adopt`: what an old checkout does to the CSV, and its imports moved over."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import groupby
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 def adopt(frame: Frame, *, path: Path, csv: str | None, as_diff: bool, write: bool) -> Exit:
     """Say what an old checkout does to the CSV, line by line, and move its imports over.
 
-    PATH is the checkout's folder or one of its files: Python, shell, Makefile, crontab, workflow. Nothing of it
-    is run, and nothing is changed without --write. Exits 1 while anything touches the CSV.
+    PATH is the checkout's folder or one of its files: Python, shell, Makefile, crontab, workflow. Nothing of
+    it is run, and nothing is changed without --write. Exits 1 while anything touches the CSV.
     """
     from ingestion_pipeline.app.adopting import adopt as adopt_checkout  # noqa: PLC0415 - others start quicker
     from ingestion_pipeline.domain.adoption.patching import unified  # noqa: PLC0415 - likewise
@@ -77,7 +78,8 @@ def _shown(report: "AdoptReport", diff: bytes | None) -> Callable[[], None]:
         if diff is None:
             _show(report)
             return
-        click.get_binary_stream("stdout").write(diff)
+        sys.stdout.buffer.write(diff)
+        sys.stdout.buffer.flush()
         for line in _ending(report):
             click.echo(line, err=True)
 

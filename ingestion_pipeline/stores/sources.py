@@ -11,7 +11,7 @@ from pathlib import Path
 from ingestion_pipeline.domain.errors import Place, ProtectedError, UnavailableError
 from ingestion_pipeline.stores.atomic import draft, refuse_unless_file
 
-LARGEST = 8 * 1024 * 1024
+LARGEST = 2 * 1024 * 1024
 """Most bytes of a file that is read."""
 
 SKIPPED = frozenset({".git", ".venv", "venv", "node_modules", "__pycache__", "site-packages"})
@@ -47,7 +47,7 @@ def sources(root: Path, below: Path, wanted: Callable[[str, bytes], bool]) -> It
     """
     failed: list[OSError] = []
     if below.is_file():
-        yield from _source(root, below, lambda *_: True)
+        yield from _source(root, below, wanted)
         return
     for folder, folders, files in os.walk(below, onerror=failed.append, followlinks=False):
         folders[:] = sorted(name for name in folders if name not in SKIPPED)

@@ -104,14 +104,14 @@ class Use:
         how: How that was recognised.
         certainty: Whether it can be another file.
         change: What to do about it, in one line.
-        shell: Whether it is done by a program that is started.
+        by_program: Whether it is done by a program that is started.
     """
 
     effect: What
     how: str
     certainty: Certainty
     change: str
-    shell: bool = False
+    by_program: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,6 @@ from ingestion_pipeline.domain.adoption.values import (
     union,
 )
 
-
 LONGEST_SHOWN = 60
 """Characters of an expression that are shown."""
 
@@ -65,7 +64,8 @@ class Called:
 
     def spelled(self, place: int, *names: str) -> str:
         """The same as it is spelled."""
-        part = next((self.parts[each] for each in (place, *names) if each in self.parts), None)
+        keys: tuple[int | str, ...] = (place, *names)
+        part = next((self.parts[each] for each in keys if each in self.parts), None)
         if part is None:
             return "what is handed over"
         spelled = ast.unparse(part)
@@ -161,7 +161,7 @@ def _by_name(called: Called) -> Value | None:  # noqa: PLR0911 - one line per ki
     return _collection(called)
 
 
-def _collection(called: Called) -> Value | None:
+def _collection(called: Called) -> Value | None:  # noqa: PLR0911 - one line per kind of call
     if called.name in _DICTS:
         return _table_of(called)
     if called.name in _LISTS and called.args:
@@ -219,7 +219,7 @@ def _configured(key: Key, target: Target) -> Key | Text:
     return Text(target.text, f"configuration key {'.'.join(key.keys)}", loose=not sure)
 
 
-def _of_method(called: Called) -> Value:  # noqa: PLR0911 - one line per kind of method
+def _of_method(called: Called) -> Value:
     method, receiver = called.method, called.receiver
     if method in ("parse_args", "parse_known_args"):
         options = one(Options())
@@ -260,7 +260,7 @@ def _of_text(called: Called) -> Value:  # noqa: PLR0911 - one line per kind of m
     if method == "join":
         return _strung(called)
     if method == "replace" and len(called.args) > 1:
-        return combine([receiver, *called.args[:2]], lambda chosen: chosen[0].replace(*chosen[1:]))
+        return combine([receiver, *called.args[:2]], lambda chosen: chosen[0].replace(chosen[1], chosen[2]))
     if method == "open":
         return opened(called, receiver)
     return UNKNOWN

@@ -176,6 +176,12 @@ class Checkout:
         return None if isinstance(_parsed(file, after), Unreadable) else Patch(file, before, after)
 
     def _script_accesses(self, file: str, kind: Form) -> Iterator[Access]:
+        try:
+            yield from list(self._script_uses(file, kind))
+        except RecursionError:
+            self._unreadable[file] = Unreadable(file, 1, "it is nested too deeply")
+
+    def _script_uses(self, file: str, kind: Form) -> Iterator[Access]:
         text = self.files[file].decode("utf-8", "replace")
         reader = ShellReader(self.target, self._code_uses)
         for piece in pieces(file, text, kind):
@@ -207,14 +213,16 @@ class Checkout:
             facts = Facts()
             self._statements(_WITHIN, known, facts, record).module(found.tree)
             known = facts
-        for each in Imports(_WITHIN, found.tree, found.spelled, self._index, frozenset()).all():
-            uses.append((each.line, Use(each.effect, each.how, Certainty.CERTAIN, each.change)))
+        imports = Imports(_WITHIN, found.tree, found.spelled, self._index, frozenset()).all()
+        uses += [(each.line, Use(each.effect, each.how, Certainty.CERTAIN, each.change)) for each in imports]
         return uses
 
 
 def _access(file: str, line: int, column: int, use: Use, what: What | None = None) -> Access:
-    kind = what or (What.SHELL if use.shell else use.effect)
-    return Access(file, line, column, kind, use.effect, use.how, use.certainty, use.change)
+    kind = what or (What.SHELL if use.by_program else use.effect)
+    # What an imported module does is not known; the old one writes.
+    effect = What.WRITES if use.effect is What.IMPORTS else use.effect
+    return Access(file, line, column, kind, effect, use.how, use.certainty, use.change)
 
 
 def _parsed(file: str, data: bytes) -> _Module | Unreadable:

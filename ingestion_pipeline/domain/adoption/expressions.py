@@ -1,16 +1,16 @@
 """What the expressions of a module may stand for, and what they do to the CSV on the way."""
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ingestion_pipeline.domain.adoption import called as calls
 from ingestion_pipeline.domain.adoption import target as paths
 from ingestion_pipeline.domain.adoption import uses
-from ingestion_pipeline.domain.adoption.access import Use
+from ingestion_pipeline.domain.adoption.access import Certainty, Use, What
 from ingestion_pipeline.domain.adoption.called import Called
-from ingestion_pipeline.domain.adoption.modules import Modules
+from ingestion_pipeline.domain.adoption.modules import NEW_MODULE, Modules
 from ingestion_pipeline.domain.adoption.scope import Scope, parameters
 from ingestion_pipeline.domain.adoption.target import ROOT, UNKNOWN_PART, Target
 from ingestion_pipeline.domain.adoption.values import (
@@ -38,6 +38,7 @@ from ingestion_pipeline.domain.adoption.values import (
     one,
     table,
     text,
+    texts,
     union,
 )
 
@@ -147,7 +148,7 @@ class Expressions:
         found = union(*(self._of_atom(atom, node.attr, named=named) for atom in receiver))
         return calls.configured(found, self.target)
 
-    def _of_atom(self, atom: object, name: str, *, named: bool) -> Value:  # noqa: PLR0911 - one line per kind
+    def _of_atom(self, atom: object, name: str, *, named: bool) -> Value:  # noqa: C901, PLR0911 - one line per kind
         option = self.known.options.get(self.file, {}).get(name)
         match atom:
             case Module(file):
@@ -347,10 +348,9 @@ class Expressions:
     def _remember_option(self, node: ast.Call, keywords: Mapping[str, Value]) -> None:
         match node.func:
             case ast.Attribute(attr="add_argument" | "add_option") if "default" in keywords:
-                names = [each.value for each in node.args if isinstance(each, ast.Constant)]
-                names = [each for each in names if isinstance(each, str)]
+                names = _literals(node.args)
                 long = next((each for each in names if each.startswith("--")), names[0] if names else "")
-                given = [each for each in _keys(keywords.get("dest", NOTHING))]
+                given = _keys(keywords.get("dest", NOTHING))
                 for name in given or [long.lstrip("-").replace("-", "_")]:
                     value = from_origin(keywords["default"], f"default of option {long}", loose=True)
                     note(self.found.options.setdefault(self.file, {}), name, value)
@@ -387,13 +387,28 @@ class Expressions:
         dotted = callee.name if isinstance(callee, Symbol) else ""
         last = node.func.attr if isinstance(node.func, ast.Attribute) else dotted.rpartition(".")[2]
         called = Called(dotted, last, receiver, args, keywords, _parts(node))
-        for use in (*uses.uses(called, self.target), *self.shell(called, self.target)):
+        for use in (
+            *self._imports_old(called),
+            *uses.uses(called, self.target),
+            *self.shell(called, self.target),
+        ):
             self.record(node, use)
         if uses.is_open(called):
             return calls.opened(called, called.argument(0, "file", "filename"))
         if last in _HIGHER or last == "Thread":
             self._later(node, called)
         return calls.result(called, self.target)
+
+    def _imports_old(self, called: Called) -> Iterator[Use]:
+        """The old module, imported by a name or a path that is not spelled out at the call."""
+        if called.method not in ("import_module", "spec_from_file_location", "run_module", "run_path"):
+            return
+        if isinstance(called.parts.get(0), ast.Constant) and called.method == "import_module":
+            return
+        given = [each.text for value in called.args for each in texts(value)]
+        if any(self.modules.is_old(each.removesuffix(".py").replace("/", "."), self.file) for each in given):
+            how = f"import of the module csv_manager by {called.method}"
+            yield Use(What.IMPORTS, how, Certainty.CERTAIN, f"import {NEW_MODULE}")
 
     def _later(self, node: ast.Call, called: Called) -> None:
         """A function that is handed over with what it is to be called with."""
@@ -438,6 +453,11 @@ class Expressions:
             for name, value in given.items():
                 where = self.found.attributes.setdefault(kind, {})
                 note(where, name, from_origin(value, f"{kind.name}.{name}", loose=True))
+
+
+def _literals(nodes: Sequence[ast.expr]) -> list[str]:
+    """The texts that are spelled out among arguments."""
+    return [each.value for each in nodes if isinstance(each, ast.Constant) and isinstance(each.value, str)]
 
 
 def _is_list(value: Value) -> bool:

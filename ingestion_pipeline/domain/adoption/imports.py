@@ -6,11 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ingestion_pipeline.domain.adoption.access import LEGACY, Access, Certainty, What
-from ingestion_pipeline.domain.adoption.modules import OLD_MODULE, Modules, absolute
+from ingestion_pipeline.domain.adoption.modules import (
+    NEW_MODULE,
+    NEW_NAME,
+    NEW_PACKAGE,
+    OLD_MODULE,
+    Modules,
+    absolute,
+)
 from ingestion_pipeline.domain.adoption.spelling import Edit, Spelled
 
-NEW_PACKAGE, NEW_NAME = "ingestion_pipeline", "legacy"
-NEW_MODULE = f"{NEW_PACKAGE}.{NEW_NAME}"
 _READERS = {
     "DownloadResult",
     "RowContext",

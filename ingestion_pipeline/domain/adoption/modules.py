@@ -4,6 +4,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 OLD_MODULE = "csv_manager"
+NEW_PACKAGE, NEW_NAME = "ingestion_pipeline", "legacy"
+NEW_MODULE = f"{NEW_PACKAGE}.{NEW_NAME}"
 _PACKAGE = "/__init__.py"
 
 

@@ -31,7 +31,7 @@ class ProgramCalls:
     def uses(self, called: Called, target: Target) -> Sequence[Use]:
         """Every use of a call; nothing where it starts no program."""
         found = self._uses(called, target)
-        return [replace(use, how=f"{called.name}: {use.how}", shell=True) for use in found]
+        return [replace(use, how=f"{called.name}: {use.how}", by_program=True) for use in found]
 
     def _uses(self, called: Called, target: Target) -> Sequence[Use]:
         if called.name in _STARTS:

@@ -21,21 +21,26 @@ _REMOVE_CHANGE = "take it out; `ingest restore` brings an older state back"
 _CODE_CHANGE = "move the code to a file, and adopt that"
 _CHANGES = {What.READS: _READ_CHANGE, What.WRITES: _WRITE_CHANGE, What.REMOVES: _REMOVE_CHANGE}
 
-_READ = (
-    "cat head tail grep egrep fgrep zgrep rg awk gawk mawk sed cut sort uniq wc diff cmp comm join paste less more "
-    "md5sum sha1sum sha256sum shasum cksum xxd od nl tac rev column file strings iconv perl ruby jq mlr xsv qsv "
-    "csvcut csvstat csvgrep csvlook csvsql csvjson csvtool zip tar mail curl wget split source ."
+
+def _several(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_READS = _several(
+    "cat head tail grep egrep fgrep zgrep rg awk gawk mawk sed cut sort uniq wc diff cmp comm join paste "
+    "less more md5sum sha1sum sha256sum shasum cksum xxd od nl tac rev column file strings iconv perl ruby "
+    "jq mlr xsv qsv csvcut csvstat csvgrep csvlook csvsql csvjson csvtool zip tar mail curl wget split "
+    "source ."
 )
-_READS = frozenset(_READ.split())
-_WRITES = frozenset("tee truncate touch dos2unix unix2dos sponge ed ex vim vi nano".split())
-_REMOVES = frozenset("rm unlink shred gzip bzip2 xz zstd".split())
-_COPIES = frozenset("cp scp rsync install gsutil rclone".split())
-_QUIET = frozenset(
-    "echo printf test [ [[ ls stat cd pushd mkdir set chmod chown basename dirname realpath readlink which du find "
-    "pwd true false exit return case esac in fi done } ] ]] : trap git type export unset shift local".split()
+_WRITES = _several("tee truncate touch dos2unix unix2dos sponge ed ex vim vi nano")
+_REMOVES = _several("rm unlink shred gzip bzip2 xz zstd")
+_COPIES = _several("cp scp rsync install gsutil rclone")
+_QUIET = _several(
+    "echo printf test [ [[ ls stat cd pushd mkdir set chmod chown basename dirname realpath readlink which "
+    "du find pwd true false exit return case esac in fi done } ] ]] : trap git type export unset shift local"
 )
-_ASKED = frozenset("psql sqlite3 duckdb ssh R Rscript node docker podman mysql".split())
-_SHELLS = frozenset("sh bash zsh dash ksh".split())
+_ASKED = _several("psql sqlite3 duckdb ssh R Rscript node docker podman mysql")
+_SHELLS = _several("sh bash zsh dash ksh")
 _PYTHON = re.compile(r"(?:python|pypy)[\d.]*$")
 _IN_PLACE = re.compile(r"-[a-zA-Z]*i.*|--in-place.*")
 

@@ -70,15 +70,15 @@ class Shell:
     def commands(self) -> Iterator[Command]:
         """The commands, one after the other, with those within `$(…)`."""
         command, operator = Command(), ""
-        for token in self._tokens():
-            if isinstance(token, Word):
-                operator = self._take(command, operator, token)
+        for each in self._tokens():
+            if isinstance(each, Word):
+                operator = self._take(command, operator, each)
                 continue
-            if token in _REDIRECTIONS or token in _DUPLICATES or token.startswith("<<"):
-                operator = token
+            if each in _REDIRECTIONS or each in _DUPLICATES or each.startswith("<<"):
+                operator = each
                 continue
             operator = ""
-            if token == "\n":
+            if each == "\n":
                 self._read_documents()
             elif self._documents:
                 # The rest of the line comes before what `<<` gives.

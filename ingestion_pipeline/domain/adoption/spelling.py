@@ -86,10 +86,22 @@ def spelled(file: str, data: bytes) -> Spelled | Unreadable:
         encoding = "utf-8" if encoding == "utf-8-sig" else encoding
         text = data[len(bom) :].decode(encoding)
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, len(bom) + error.start) + 1
-        return Unreadable(file, line, f"a byte is not {error.encoding}")
+        return _not_decoded(file, data, len(bom) + error.start)
     except (SyntaxError, LookupError):
-        return Unreadable(file, 1, "its encoding is not declared, or not known")
+        return _not_declared(file, data)
     if "\0" in text:
         return Unreadable(file, text.count("\n", 0, text.index("\0")) + 1, "it holds a NUL")
     return Spelled(text, encoding, bom)
+
+
+def _not_decoded(file: str, data: bytes, place: int) -> Unreadable:
+    return Unreadable(file, data.count(b"\n", 0, place) + 1, "a byte is not of its encoding")
+
+
+def _not_declared(file: str, data: bytes) -> Unreadable:
+    """Where the first lines cannot be decoded, or what they declare is unknown."""
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return _not_decoded(file, data, error.start)
+    return Unreadable(file, 1, "its encoding is not known")

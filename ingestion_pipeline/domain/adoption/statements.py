@@ -79,10 +79,7 @@ class Statements:
 
     def _block(self, body: Sequence[ast.stmt], scope: Scope) -> bool:
         """Go through statements; True where the way does not go on behind them."""
-        for statement in body:
-            if self._statement(statement, scope):
-                return True
-        return False
+        return any(self._statement(statement, scope) for statement in body)
 
     def _statement(self, statement: ast.stmt, scope: Scope) -> bool:
         execute = self._by_type.get(type(statement))

@@ -128,7 +128,7 @@ class Target:
         return found[-len(self._parts) :] == self._parts
 
     def _match_unknown(self, found: list[str]) -> Certainty | None:
-        """What follows the last unknown part must be the end of the CSV's path, and nothing known before it."""
+        """What follows the last unknown part must be the end of the CSV's path."""
         last = max(number for number, part in enumerate(found) if UNKNOWN_PART in part)
         if last > 0 and found[0] != ROOT:
             return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ingestion_pipeline.domain.adoption.access import Certainty, Use, What
 from ingestion_pipeline.domain.adoption.called import Called
 from ingestion_pipeline.domain.adoption.target import Target, join, name
-from ingestion_pipeline.domain.adoption.values import Handle, Items, Text, Value, texts
+from ingestion_pipeline.domain.adoption.values import Atom, Handle, Items, Text, Value, texts
 
 _IMPORT = "from ingestion_pipeline.legacy import"
 READ_CHANGE = f"{_IMPORT} safe_csv_read; then safe_csv_read(path)"
@@ -139,7 +139,7 @@ def _opening(called: Called, target: Target) -> Iterator[Use]:
     yield Use(effect, how, found, _CHANGES[effect])
 
 
-def _listed(atom: object) -> Iterator[object]:
+def _listed(atom: Atom) -> Iterator[Atom]:
     if isinstance(atom, Items):
         for value in atom.values:
             yield from value

@@ -50,7 +50,7 @@ def write_csv_manager(text):
     return f"see outputs/output.csv: {text}"
 '''
 
-FILES["utils/paths.py"] = '''
+FILES["utils/paths.py"] = """
 from pathlib import Path
 import os
 
@@ -59,7 +59,8 @@ OUTPUT_DIR = BASE_DIR / "outputs"
 OUTPUT_CSV = OUTPUT_DIR / "output.csv"
 BACKUP_CSV = OUTPUT_DIR / "backup" / "output.csv"
 HERE_CSV = Path(__file__).parent / "output.csv"
-LEGACY_CSV = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "outputs", "output.csv")
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+LEGACY_CSV = os.path.join(ROOT, "outputs", "output.csv")
 PATHS = {"csv": str(OUTPUT_CSV), "links": str(OUTPUT_DIR / "links.csv")}
 
 
@@ -69,7 +70,7 @@ def standard():
 
 def other():
     return BACKUP_CSV
-'''
+"""
 
 FILES["scripts/imports.py"] = """
 from utils.csv_manager import CSVManager, safe_csv_read as read  # TOUCHES: imports
@@ -160,7 +161,7 @@ shutil.move("outputs/output.csv", "backups/")  # TOUCHES: removes
 shutil.copy("backups/output.csv", "outputs")  # TOUCHES: writes?
 """
 
-FILES["scripts/variables.py"] = '''
+FILES["scripts/variables.py"] = """
 import os
 import pandas as pd
 
@@ -225,7 +226,7 @@ def found_first(candidates):
             found = "outputs/output.csv"
             break
     return open(found)  # TOUCHES: reads
-'''
+"""
 
 FILES["scripts/imported.py"] = """
 import pandas as pd
