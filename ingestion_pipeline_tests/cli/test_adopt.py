@@ -4,6 +4,8 @@ import ast
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from ingestion_pipeline_tests.cli.conftest import Call
 from ingestion_pipeline_tests.domain.adoption.old_checkout import FILES, planted
 
 Tree = dict[str, bytes]
+
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -397,14 +401,28 @@ def test_what_others_wrote_is_passed_over(tmp_path: Path, call: Call) -> None:
     assert call("adopt", str(tmp_path)).code == 0
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_or_folder_that_may_not_be_read_is_named(tmp_path: Path, call: Call) -> None:
-    laid({"a.py": b"x = 1\n", "b.py": b"x = 1\n", "c/d.py": b"x = 1\n"}, tmp_path)
-    (tmp_path / "b.py").chmod(0)
-    (tmp_path / "c").chmod(0)
-    try:
-        found = call("adopt", str(tmp_path), "--json").json["unreadable"]
-    finally:
-        (tmp_path / "c").chmod(0o700)
+@pytest.fixture
+def by_nobody() -> Iterator[Path]:
+    """A folder that somebody without rights looks at; root would be let in everywhere."""
+    me = os.geteuid()
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        try:
+            yield Path(name)
+        finally:
+            os.seteuid(me)
 
-    assert [one["file"] for one in found] == ["b.py", "c"]
+
+def test_a_file_or_folder_that_may_not_be_read_is_named(by_nobody: Path, call: Call) -> None:
+    laid({"a.py": b"x = 1\n", "b.py": b"x = 1\n", "c/d.py": b"x = 1\n"}, by_nobody)
+    # Once before, so that all that is needed is loaded.
+    assert call("adopt", str(by_nobody), "--json").code == 0
+    (by_nobody / "b.py").chmod(0)
+    (by_nobody / "c").chmod(0)
+    if os.geteuid() == 0:
+        os.seteuid(NOBODY)
+
+    answer = call("adopt", str(by_nobody), "--json")
+
+    assert answer.code == 1
+    assert [one["file"] for one in answer.json["unreadable"]] == ["b.py", "c"]

@@ -166,6 +166,11 @@ def _collection(called: Called) -> Value | None:  # noqa: PLR0911 - one line per
         return _table_of(called)
     if called.name in _LISTS and called.args:
         return items([elements(called.argument(0))])
+    if called.name == "dataclasses.field" or called.name.endswith(".Field"):
+        return called.argument(0, "default")
+    if called.name == "shlex.split":
+        words = [each.text.split() for each in texts(called.argument(0, "s"))]
+        return union(*(items([text(word) for word in each]) for each in words))
     if called.name in ("glob.glob", "glob.iglob"):
         return items([called.argument(0, "pathname")])
     if called.name == "builtins.vars":

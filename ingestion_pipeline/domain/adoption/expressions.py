@@ -320,6 +320,7 @@ class Expressions:
             callees = self._attribute_of(node.func, receiver, scope)
         args, keywords = self._arguments(node, scope)
         self._remember_option(node, keywords)
+        self._grow(node, receiver, args, scope)
         found = [self._called(node, atom, receiver, args, keywords) for atom in callees] or [UNKNOWN]
         return calls.configured(union(*found), self.target)
 
@@ -344,6 +345,15 @@ class Expressions:
                     key: each for atom in value if isinstance(atom, Table) for key, each in atom.pairs
                 }
         return args, keywords
+
+    def _grow(self, node: ast.Call, receiver: Value, args: Sequence[Value], scope: Scope) -> None:
+        """A list that is given more."""
+        match node.func:
+            case ast.Attribute(value=ast.Name(id=name), attr="append" | "extend") if (
+                _is_list(receiver) and args
+            ):
+                more = [args[0]] if node.func.attr == "append" else _flat(args[0])
+                scope.bind(name, items([*_flat(receiver), *more]))
 
     def _remember_option(self, node: ast.Call, keywords: Mapping[str, Value]) -> None:
         match node.func:

@@ -301,7 +301,7 @@ never("outputs/more.csv")
 
 FILES["scripts/classes.py"] = """
 import pandas as pd
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from utils.paths import OUTPUT_CSV
 
 
@@ -340,6 +340,7 @@ class Child(Store):
 @dataclass
 class Config:
     csv: str = "outputs/output.csv"
+    copy: str = field(default="outputs/output.csv")
     name: str = "x"
 
 
@@ -348,6 +349,7 @@ store.read("outputs/output.csv")
 open(Store.whole)  # TOUCHES: reads
 open(Store.links)
 open(Config().csv)  # TOUCHES: reads
+open(Config().copy)  # TOUCHES: reads
 open(Config().name)
 open(store.whole)  # TOUCHES: reads
 """
@@ -402,6 +404,7 @@ rows = load_output_csv()  # TOUCHES: reads?
 
 FILES["scripts/programs.py"] = """
 import os
+import shlex
 import subprocess
 
 CSV = "outputs/output.csv"
@@ -417,6 +420,11 @@ subprocess.Popen(["bash", "-c", "tail -1 outputs/output.csv"])  # TOUCHES: shell
 subprocess.run(["python", "scripts/report.py", "--csv", CSV])  # TOUCHES: shell?
 subprocess.run(["python", "-c", "print(open('outputs/output.csv').read())"])  # TOUCHES: shell
 print("cp outputs/output.csv backup.csv")
+command = ["cp", "-p"]
+command.append(CSV)
+command.extend(["backup.csv"])
+subprocess.run(command)  # TOUCHES: shell
+subprocess.run(shlex.split(f"mv new.csv {CSV}"))  # TOUCHES: shell
 """
 
 FILES["scripts/handed.py"] = """
