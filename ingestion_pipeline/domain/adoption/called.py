@@ -221,7 +221,8 @@ def _configured(key: Key, target: Target) -> Key | Text:
     if key.keys[-1] != "output_csv" and key.keys[-1] != "paths.output_csv":
         return key
     sure = ".".join(key.keys).endswith("paths.output_csv")
-    return Text(target.text, f"configuration key {'.'.join(key.keys)}", loose=not sure)
+    shown = ".".join(key.keys).replace(UNKNOWN_PART, "…")
+    return Text(target.text, f"configuration key {shown}", loose=not sure)
 
 
 def _of_method(called: Called) -> Value:

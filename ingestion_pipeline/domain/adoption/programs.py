@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ingestion_pipeline.domain.adoption.access import Use
+from ingestion_pipeline.domain.adoption.access import Certainty, Use
 from ingestion_pipeline.domain.adoption.called import Called
 from ingestion_pipeline.domain.adoption.shell import ShellReader
 from ingestion_pipeline.domain.adoption.shell_words import Command, Word
@@ -46,14 +46,20 @@ class ProgramCalls:
         for atom in given:
             self.reader.folder = ""
             if isinstance(atom, Text):
-                found += [use for _, _, use in self.reader.script(atom.text)]
+                uses = [use for _, _, use in self.reader.script(atom.text)]
+                found += _weighed(uses, sure=len(given) == 1 and not atom.loose)
             elif isinstance(atom, Items):
                 found += self._words(atom.values, target)
         return found
 
     def _words(self, values: Sequence[Value], target: Target) -> list[Use]:
         words = [Word(_chosen(value, target), 1, 1) for value in values]
-        return [use for _, _, use in self.reader.command(Command(words))]
+        sure = all(len(value) == 1 and not any(each.loose for each in texts(value)) for value in values)
+        return _weighed([use for _, _, use in self.reader.command(Command(words))], sure=sure)
+
+
+def _weighed(uses: list[Use], *, sure: bool) -> list[Use]:
+    return uses if sure else [replace(use, certainty=Certainty.LIKELY) for use in uses]
 
 
 def _chosen(value: Value, target: Target) -> str:

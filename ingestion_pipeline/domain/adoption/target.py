@@ -35,6 +35,8 @@ def parent(path: str) -> str:
     head, slash, _ = path.rstrip("/").rpartition("/")
     if slash:
         return head or "/"
+    if path.startswith("/"):
+        return "/"
     if path in ("", "."):
         return ".."
     return UNKNOWN_PART if UNKNOWN_PART in path else ROOT + "/.." if path == ROOT else ""

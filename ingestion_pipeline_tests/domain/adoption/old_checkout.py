@@ -420,6 +420,13 @@ subprocess.Popen(["bash", "-c", "tail -1 outputs/output.csv"])  # TOUCHES: shell
 subprocess.run(["python", "scripts/report.py", "--csv", CSV])  # TOUCHES: shell?
 subprocess.run(["python", "-c", "print(open('outputs/output.csv').read())"])  # TOUCHES: shell
 print("cp outputs/output.csv backup.csv")
+
+
+def maybe(path="outputs/output.csv"):
+    subprocess.run(["cp", path, "backup.csv"])  # TOUCHES: shell?
+    subprocess.run(f"cp {path} backup.csv", shell=True)  # TOUCHES: shell?
+
+
 command = ["cp", "-p"]
 command.append(CSV)
 command.extend(["backup.csv"])
