@@ -205,6 +205,12 @@ def local():
     return open(CSV)
 
 
+def never_bound():
+    while FOLDER:
+        open(CSV)
+        CSV = "outputs/later.csv"
+
+
 def looped():
     for each in ["outputs/a.csv", "outputs/output.csv"]:
         open(each)  # TOUCHES: reads?
