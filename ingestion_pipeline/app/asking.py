@@ -73,7 +73,9 @@ class Asking:
 
     def _answered(self, ask: Callable[[Pool, Refreshed], _Report]) -> _Report:
         with self._reached() as state:
-            report = ask(self._places.pool, self._refreshed())
+            index = self._refreshed()
+            report, replica = self._places.read_pool(lambda pool: ask(pool, index))
+            report = replace(report, replica=replica)
         if state.phase.authority is not Side.CSV or not self._places.csv.exists():
             return report
         with self._places.csv.still() as still:

@@ -257,6 +257,7 @@ class Pipeline:
         """
         return self._reading.history(row_id)
 
+    @timed("search")
     def search(self, query: str, limit: int = FOUND) -> SearchReport:
         """The people in whose name or document words are found, as PostgreSQL holds them.
 
@@ -271,6 +272,7 @@ class Pipeline:
         """
         return self.asking.search(query, limit)
 
+    @timed("find")
     def find(
         self,
         *,

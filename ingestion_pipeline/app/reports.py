@@ -7,10 +7,12 @@ from pathlib import Path
 
 from ingestion_pipeline.app.places import Places
 from ingestion_pipeline.app.spreadsheets import elsewhere
+from ingestion_pipeline.app.timed import timed
 from ingestion_pipeline.domain.figures import Figures, Latency
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.phase_change import PhaseChange
 from ingestion_pipeline.domain.proof import Proof
+from ingestion_pipeline.domain.timing import Kind, Timings, by_operation
 from ingestion_pipeline.operations.status import StatusReport
 from ingestion_pipeline.stores.atomic import Written
 from ingestion_pipeline.stores.postgres import figures, schema
@@ -31,6 +33,7 @@ class Report:
         latencies: How long operations take; empty where nobody has measured it.
         figures: Of what PostgreSQL holds; None where there are none.
         why_no_figures: Why not, in that case.
+        replica: Where a replica is configured, `read`, or why the figures were read from the primary.
     """
 
     made_at: datetime
@@ -40,6 +43,7 @@ class Report:
     latencies: tuple[Latency, ...]
     figures: Figures | None
     why_no_figures: str | None
+    replica: str | None = None
 
 
 class Reports:
@@ -49,7 +53,6 @@ class Reports:
         places: The site's.
         status: Says where it stands.
         changes: Gives every change of phase.
-        latencies: Says how long operations take.
     """
 
     def __init__(
@@ -57,13 +60,12 @@ class Reports:
         places: Places,
         status: Callable[[], StatusReport],
         changes: Callable[[], Sequence[PhaseChange]],
-        latencies: Callable[[], Sequence[Latency]] = tuple,
     ) -> None:
         self._places = places
         self._status = status
         self._changes = changes
-        self._latencies = latencies
 
+    @timed("report")
     def read(self, *, refresh: bool = True) -> Report:
         """Report where the site stands and has been, and the figures, in every phase.
 
@@ -79,11 +81,12 @@ class Reports:
         status = self._status()
         why_not = self._why_not(status)
         found: Figures | None = None
+        replica: str | None = None
         comparisons: list[Proof] = []
         if why_not is None:
             if refresh:
                 figures.refresh(self._places.pool)
-            found = figures.read(self._places.pool)
+            found, replica = self._places.read_pool(figures.read)
             comparisons = self._places.tables.proofs(COMPARISONS)
             if found is None:
                 why_not = "they have never been counted: `ingest report` without --no-refresh does it"
@@ -92,9 +95,10 @@ class Reports:
             status=status,
             changes=tuple(self._changes()),
             comparisons=tuple(comparisons),
-            latencies=tuple(self._latencies()),
+            latencies=_latencies(self._places.timings.all()),
             figures=found,
             why_no_figures=why_not,
+            replica=replica,
         )
 
     def write_page(self, report: Report, target: Path) -> Written:
@@ -118,3 +122,13 @@ class Reports:
             return "nothing has been synced yet"
         schema.check(self._places.pool)
         return None
+
+
+def _latencies(timings: Timings) -> tuple[Latency, ...]:
+    """How long the verbs have taken, by name."""
+    found = []
+    for (kind, operation), histogram in sorted(by_operation(timings).items()):
+        half, most, nearly_all = (histogram.percentile(share) for share in (0.5, 0.95, 0.99))
+        if kind is Kind.OPERATION and half is not None and most is not None and nearly_all is not None:
+            found.append(Latency(operation, half, most, nearly_all))
+    return tuple(found)

@@ -3,6 +3,7 @@
 import click
 
 from ingestion_pipeline.app.pipeline import FOUND
+from ingestion_pipeline.app.places import READ
 from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.frame import Frame, command
 from ingestion_pipeline.domain.asking import FindReport, SearchReport, Shared
@@ -29,13 +30,8 @@ def search(frame: Frame, *, words: str, limit: int) -> None:
     """
     with frame.pipeline() as pipeline:
         report = pipeline.search(words, limit)
-    answer = {
-        "total": report.total,
-        "more": report.more,
-        "behind": report.behind,
-        "csv_changed": report.csv_changed,
-        "hits": report.hits,
-    }
+    told = ("total", "more", "behind", "csv_changed", "replica", "hits")
+    answer = {name: getattr(report, name) for name in told}
     frame.answer(answer, lambda: _show_hits(report))
 
 
@@ -81,7 +77,8 @@ def find(
             limit=limit,
         )
     found = {"shared": report.shared} if shared else {"files": report.files}
-    answer = {"total": report.total, "behind": report.behind, "csv_changed": report.csv_changed, **found}
+    told = ("total", "behind", "csv_changed", "replica")
+    answer = {**{name: getattr(report, name) for name in told}, **found}
     frame.answer(answer, lambda: _show_shared(report) if shared else _show_files(report))
 
 
@@ -122,7 +119,9 @@ def _line(text: str | None) -> str:
 
 
 def _say_lag(report: SearchReport | FindReport) -> None:
-    """Say what the answer may lack."""
+    """Say what the answer may lack, and where it is from."""
+    if report.replica is not None and report.replica != READ:
+        click.echo(f"The primary was asked: {report.replica}.")
     if report.behind:
         click.echo(f"{report.behind:,} people are not in the search index as they are now.")
     if report.csv_changed:

@@ -67,6 +67,7 @@ def _answer(found: Report) -> dict[str, Any]:
         "latencies": found.latencies,
         "figures": found.figures,
         "why_no_figures": found.why_no_figures,
+        "replica": found.replica,
     }
 
 
@@ -80,6 +81,7 @@ def _show(found: Report) -> None:
             ("wanted", status.wanted),
             ("pending", f"{status.pending.all:,}{waiting}"),
             ("proved equal", "no" if status.why_not else "yes, as both sides are now"),
+            *([("replica", found.replica)] if found.replica else []),
         ],
     )
     _show_changes(found)

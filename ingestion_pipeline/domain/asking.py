@@ -51,6 +51,7 @@ class SearchReport:
         more: Whether they are more than that; then the best are the best of those that were counted.
         behind: People who are searched as they were before, or not at all.
         csv_changed: Whether somebody changed the CSV, which leads, and PostgreSQL has yet to get it.
+        replica: Where a replica is configured, `read`, or why the primary was asked instead.
     """
 
     hits: tuple[Hit, ...]
@@ -58,6 +59,7 @@ class SearchReport:
     more: bool
     behind: int
     csv_changed: bool = False
+    replica: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ class FindReport:
         total: How many there are, shown or not.
         behind: People of whom the files are known as they were before, or not at all.
         csv_changed: As in a SearchReport.
+        replica: The same.
     """
 
     files: tuple[File, ...]
@@ -113,3 +116,4 @@ class FindReport:
     total: int
     behind: int
     csv_changed: bool = False
+    replica: str | None = None

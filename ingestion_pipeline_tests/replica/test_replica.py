@@ -228,3 +228,20 @@ def test_any_question_can_be_asked_there(replicated: Site, pair: Pair) -> None:
 def test_without_a_replica_nothing_is_said(site: Site) -> None:
     with opened(site) as pipeline:
         assert pipeline.compare().replica is None
+
+
+def test_a_search_and_a_report_read_the_replica_as_it_is_now(replicated: Site, pair: Pair) -> None:
+    with opened(replicated) as pipeline:
+        person = next(pipeline.rows())["row_id"]
+        pipeline.write(person, {"document_text": "a phrase that nobody else has"})
+
+        found = pipeline.search('"phrase that nobody"')
+
+        assert ([hit.row_id for hit in found.hits], found.replica, found.behind) == ([person], "read", 0)
+        assert pipeline.reports.read().replica == "read"
+        with paused(pair):
+            pipeline.write(person, {"document_text": "other words"})
+            found = pipeline.search('"phrase that nobody"')
+        assert (found.hits, found.replica) != ((), "read")
+        assert found.replica is not None
+        assert LEVEL in found.replica

@@ -141,7 +141,8 @@ def test_a_reader_looks_and_changes_nothing(site: Site, become: Become, call: Ca
     assert (different.code, different.json["counted"]) == (Exit.FINDING, 1)
 
 
-def test_a_reader_asks_and_is_told_who_is_behind(site: Site, become: Become, call: Call) -> None:
+@pytest.mark.usefixtures("site")
+def test_a_reader_asks_and_is_told_who_is_behind(become: Become, call: Call) -> None:
     become("writer")
     assert call("sync", "--json").code is Exit.DONE
     become("reader")

@@ -18,6 +18,9 @@ from ingestion_pipeline.stores.postgres.pool import Cursor, Pool, fetch_one
 
 _sql = queries.load("asking")
 
+MANY = 1_000
+"""People put into the index at once after whom the planner counts anew."""
+
 _FORM = 'StartSel=«, StopSel=», MaxWords=20, MinWords=8, MaxFragments=2, FragmentDelimiter=" … "'
 
 _CANNOT_WRITE = (
@@ -65,6 +68,8 @@ def _refresh(cursor: Cursor, language: str) -> int:
     cursor.execute(_sql.refresh, {"language": language})
     changed = int(fetch_one(cursor)[0])
     cursor.execute(_sql.tidy)
+    if changed >= MANY:
+        cursor.execute(_sql.analyse)
     cursor.execute(_sql.remember, {"change": change if is_quiet else None, "language": language})
     return changed
 

@@ -65,6 +65,10 @@ SELECT gin_clean_pending_list('ingestion.search_index_words')
 FROM pg_class
 WHERE oid = 'ingestion.search_index_words'::regclass AND pg_has_role(relowner, 'USAGE')
 
+-- name: analyse
+-- Or the next plans would be guesses, until autovacuum comes by.
+ANALYZE ingestion.search_index, ingestion.file
+
 -- name: remember
 -- What the index is level with now.
 INSERT INTO ingestion.indexed (change, language) VALUES (%(change)s, %(language)s)

@@ -485,6 +485,19 @@ def plan(database: str, question: sql.Composable, **values: object) -> dict[str,
     return used
 
 
+def test_the_planner_counts_anew_after_many(four: str, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "MANY", 4)
+
+    asking.refresh(pool, "simple")
+
+    [(known,)] = stray(
+        four,
+        "SELECT histogram_bounds::text::bigint[] = (SELECT array_agg(id ORDER BY id) FROM people)"
+        " FROM pg_stats WHERE tablename = 'search_index' AND attname = 'person_id'",
+    )
+    assert known
+
+
 def test_words_are_found_by_their_index(large: str) -> None:
     asked = {"language": "simple", "query": "ada engine", "limit": 20, "most": 10_000, "form": ""}
 
