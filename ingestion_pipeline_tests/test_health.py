@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -267,6 +268,37 @@ def test_original_needs_no_postgres(site: Site) -> None:
 
     assert health.ok, amiss(health)
     assert "postgres_up" not in signals(health)
+
+
+def test_a_wish_in_original_begins_nothing(site: Site) -> None:
+    site.config.write_text("migration:\n  phase: original\n")
+    with open_pipeline(site.config) as pipeline:
+        pipeline.write("1", {"link": "x"})
+    configure(site, "differences: 0")
+    before = site.execute("SELECT count(*) FROM ingestion.migration_state")
+    with open_pipeline(site.config) as wanting:
+        assert wanting.health().ok
+    assert site.execute("SELECT count(*) FROM ingestion.migration_state") == before
+    with opened_away(site) as other:
+        assert amiss(other.health()) == {"gate"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("DATABASE_URL")
+        with open_pipeline(site.config) as embedded:
+            assert embedded.health().ok
+            assert not embedded.embedded().exists()
+
+
+def test_no_embedded_server_is_made_to_look_at(site: Site, pipeline: Pipeline) -> None:
+    pipeline.sync()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("DATABASE_URL")
+        with open_pipeline(site.config) as lost:
+            assert amiss(lost.health()) == {"postgres"}
+            assert not lost.embedded().exists()
+            shutil.rmtree(lost.csv.state_dir)
+        with open_pipeline(site.config) as fresh:
+            assert fresh.health().ok
+            assert not fresh.embedded().exists()
 
 
 def test_a_bucket_that_is_away_is_a_finding(site: Site, pipeline: Pipeline) -> None:

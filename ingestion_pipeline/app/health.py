@@ -150,10 +150,12 @@ class Looking:
 
     def _postgres(self, csv: _OfCsv) -> _OfPostgres:
         state = csv.state
-        has_no_part = state is not None and state.phase is Phase.ORIGINAL and not state.changing
+        if state is not None and state.phase is Phase.ORIGINAL and not state.changing:
+            return _OfPostgres()
+        if not self._has_server():
+            # To look is not to make one.
+            return _OfPostgres(away=None if state is None else "the embedded server is gone")
         try:
-            if has_no_part or not self._places.has_database():
-                return _OfPostgres()
             return _OfPostgres(signals(self._places.pool))
         except PipelineError as error:
             return _OfPostgres(away=error.message)
@@ -168,13 +170,19 @@ class Looking:
                 return ()
             if postgres.away is not None:
                 return (postgres.away,)
-            plan = self._phases.plan()
+            if not self._has_server():
+                return ()
+            plan = self._phases.plan_from(state)
         except PipelineError as error:
             return (error.message,)
         onward = plan.state.phase.is_before(plan.wanted)
         ways = (one for one in plan.verdicts if one.move.is_forward is onward)
         # What a change of phase sees to itself keeps no gate shut.
         return tuple(unmet.why for way in ways if not way.is_within_reach for unmet in way.unmet)
+
+    def _has_server(self) -> bool:
+        """Whether there is a server to be asked, other than one that would have to be made for it."""
+        return self._places.settings.database_url is not None or self._places.embedded().exists()
 
     def _published(
         self, phase: Phase | None, postgres: _OfPostgres, at: datetime

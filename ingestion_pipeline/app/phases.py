@@ -60,9 +60,12 @@ class Phases:
     @timed("plan")
     def plan(self) -> Plan:
         """Every move from the phase in force, and what speaks against it; changes nothing."""
-        changing = self._changing(AS_USUAL)
-        state = changing.in_force()
-        return Plan(self._wanted, state, tuple(plan(state, changing.evidence(state))))
+        state = self._changing(AS_USUAL).in_force()
+        return self.plan_from(state)
+
+    def plan_from(self, state: State) -> Plan:
+        """Every move from a phase; asks nobody whether that is in force, and so begins nothing anywhere."""
+        return Plan(self._wanted, state, tuple(plan(state, self._changing(AS_USUAL).evidence(state))))
 
     @timed("change_phase")
     def advance(self, to: Phase | None = None, how: How = AS_USUAL) -> ChangeReport:
