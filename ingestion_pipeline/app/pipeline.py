@@ -40,6 +40,7 @@ from ingestion_pipeline.domain.reports import CompareReport, State, SyncReport
 from ingestion_pipeline.domain.timing import Timings
 from ingestion_pipeline.domain.version import Form, Version
 from ingestion_pipeline.operations.compare import FIRST, compare
+from ingestion_pipeline.operations.delete import DeleteReport
 from ingestion_pipeline.operations.export import ExportReport, export
 from ingestion_pipeline.operations.inspect import InspectReport, inspect
 from ingestion_pipeline.operations.quarantine import Decided, decide
@@ -218,6 +219,21 @@ class Pipeline:
         if group < 1:
             raise SettingsError("a group is one person at least", code="bad_group")
         return self._writing.each(writes, group)
+
+    def delete(self, row_ids: Iterable[str], *, accept_loss: bool = False) -> DeleteReport:
+        """Delete people, all or none, from the side that leads; the other follows.
+
+        A row in quarantine with the same row_id is not the person, and stays.
+
+        Args:
+            row_ids: Who is to be gone; who is not there does not matter, so it can be done again.
+            accept_loss: Let more people be gone than the brakes allow.
+
+        Raises:
+            UnavailableError: The side that leads is away; the CSV never stands in for PostgreSQL here.
+            ProtectedError: A brake stopped it; nothing changed.
+        """
+        return self._writing.delete(frozenset(row_ids), accept_loss=accept_loss)
 
     def settle(self, *, accept_loss: bool = False) -> SettleReport:
         """Bring the follower level, and finish whatever was interrupted; see `operations.settle`.

@@ -1,6 +1,6 @@
 """Writing people in the side that leads, and settling the other."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from itertools import islice
 
@@ -13,6 +13,7 @@ from ingestion_pipeline.domain.errors import PipelineError, ProtectedError
 from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.receipt import Answered, Write, WriteReceipt
 from ingestion_pipeline.domain.reports import State
+from ingestion_pipeline.operations.delete import DeleteReport, delete
 from ingestion_pipeline.operations.settle import SettleReport, settle
 from ingestion_pipeline.operations.write import write
 from ingestion_pipeline.stores.postgres.tables import PostgresTables
@@ -71,6 +72,12 @@ class Writing:
             answered = self.all(writes)
             timing.failed(answered.error)
         return answered
+
+    def delete(self, row_ids: Collection[str], *, accept_loss: bool) -> DeleteReport:
+        """Delete people, all or none."""
+        if self.in_force().phase.authority is Side.CSV:
+            self.backup.before_write()
+        return delete(self, self._csv, row_ids, self._by, brakes=None if accept_loss else self._brakes)
 
     def settle(self, *, accept_loss: bool = False) -> SettleReport:
         """Bring the follower level, and finish whatever was interrupted."""

@@ -19,7 +19,7 @@ from ingestion_pipeline.cli.render import render
 from ingestion_pipeline.cli.report import report
 from ingestion_pipeline.cli.restore import restore
 from ingestion_pipeline.cli.versions import export, prune, versions
-from ingestion_pipeline.cli.writing import history, settle, write
+from ingestion_pipeline.cli.writing import delete, history, settle, write
 from ingestion_pipeline.domain.errors import Exit
 from ingestion_pipeline.domain.pending import Pending
 from ingestion_pipeline.domain.phase_change import PhaseChange
@@ -200,7 +200,7 @@ def doctor(frame: Frame) -> Exit:
 
 
 for _verb in (
-    *(write, settle, history, search, find, render, report, health, metrics),
+    *(write, delete, settle, history, search, find, render, report, health, metrics),
     *(export, versions, restore, prune, backup, drill, adopt),
 ):
     ingest.add_command(_verb)

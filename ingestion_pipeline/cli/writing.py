@@ -123,6 +123,25 @@ def _is_cell(value: object) -> bool:
 
 
 @click.command()
+@click.argument("row_ids", nargs=-1, required=True, metavar="ROW_ID…")
+@click.option("--accept-loss", is_flag=True, help="Go on where a brake would stop.")
+@command
+def delete(frame: Frame, *, row_ids: tuple[str, ...], accept_loss: bool) -> Exit:
+    """Delete people, all or none, from whichever side leads. Exits 1 where some of them were not there."""
+    with frame.pipeline() as pipeline:
+        report = pipeline.delete(row_ids, accept_loss=accept_loss)
+    unknown = sorted(set(row_ids) - set(report.deleted))
+    answer = {
+        "deleted": sorted(report.deleted),
+        "unknown": unknown,
+        "durable_in": report.durable_in,
+        "follower": report.follower,
+    }
+    frame.answer(answer, lambda: show.rows("Deleted", answer.items()))
+    return Exit.FINDING if unknown else Exit.DONE
+
+
+@click.command()
 @click.option("--accept-loss", is_flag=True, help="Go on where a brake would stop.")
 @command
 def settle(frame: Frame, *, accept_loss: bool) -> Exit:

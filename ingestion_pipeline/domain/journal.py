@@ -38,6 +38,8 @@ class Kind(StrEnum):
     RESTORED = "restored"
     """The file was made what it once was, or, without one, is to be rendered so: what was written before
     is of no account any more."""
+    DELETED = "deleted"
+    """A person was taken out of the file, with what each cell held."""
     CLOSED = "closed"
     """The other side holds all up to `through`."""
 
@@ -77,7 +79,7 @@ class Record:
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
-WHOLE_FILE = frozenset({Kind.MERGED, Kind.RESTORED})
+WHOLE_FILE = frozenset({Kind.MERGED, Kind.RESTORED, Kind.DELETED})
 """Records after which the other side has to be made equal to the whole file."""
 
 _PAYLOAD = ("kind", "row_id", "cells", "created", "by", "at", "file", "through", "counts")

@@ -109,7 +109,11 @@ def chains(records: Iterable[Record]) -> dict[Cell, Chain]:
         if record.kind is Kind.CLOSED and record.by == Side.POSTGRES:
             # The file became what PostgreSQL made of it meanwhile.
             found = {}
-        if record.kind in (Kind.CLOSED, Kind.MERGED, Kind.RESTORED):
+        if record.kind is Kind.DELETED:
+            # Whoever brings a deleted person back may have meant to: the row stays.
+            for column in (THERE, *record.cells):
+                found.pop((record.row_id, column), None)
+        if record.kind in (Kind.CLOSED, Kind.MERGED, Kind.RESTORED, Kind.DELETED):
             continue
         if record.created:
             found.setdefault((record.row_id, THERE), Chain([None])).append(record.sequence, None, THERE)

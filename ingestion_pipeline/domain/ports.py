@@ -185,6 +185,10 @@ class HeldCsv(Protocol):
         """Write cells, all groups in one replacement of the file."""
         ...
 
+    def delete(self, row_ids: Collection[str], by: str, epoch: int, brakes: Brakes | None) -> list[str]:
+        """Take people out of the file; gives who was there."""
+        ...
+
     def put(self, lines: Mapping[str, Sequence[str] | None], on_top: Sequence[str]) -> None:
         """Make rows what PostgreSQL says they are, while it leads."""
         ...
@@ -454,6 +458,10 @@ class Tables(Protocol):
         self, state: State, by: str, writes: Sequence[Write]
     ) -> tuple[list[Made], InputRefusedError | None]:
         """Write people in one transaction, up to the first refusal."""
+        ...
+
+    def delete(self, state: State, by: str, row_ids: Collection[str], brakes: Brakes | None) -> list[str]:
+        """Delete people in one transaction; gives who was there."""
         ...
 
     def follow(self, state: State, rows: Sequence[Followed], file: tuple[str, int, int]) -> bool:

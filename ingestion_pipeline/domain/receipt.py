@@ -181,6 +181,15 @@ def unknown_person(write: Write) -> InputRefusedError:
     )
 
 
+def too_many_deleted(deleted: int, stored: int) -> ProtectedError:
+    """The refusal to delete more people at once than the brakes allow."""
+    return ProtectedError(
+        f"{deleted} of {stored} people would be deleted",
+        code="brake",
+        hint="If that is meant, do it again with --accept-loss; nothing has been changed.",
+    )
+
+
 def taken_write_id(write: Write) -> InputRefusedError:
     """The refusal of a write_id that another person's write has."""
     return _refused(

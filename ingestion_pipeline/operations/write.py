@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
-from typing import Protocol, assert_never
+from typing import Protocol, TypeVar, assert_never
 
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.errors import PipelineError, ProtectedError, UnavailableError, stale_epoch
@@ -18,6 +18,8 @@ TRIES = 5
 
 WITHIN_A_WRITE = 10_000
 """Rows of a file that is brought over whole within a write; a larger one waits to be settled."""
+
+_Result = TypeVar("_Result")
 
 Groups = Sequence[tuple[str, Sequence[Write]]]
 Lead = Callable[[HeldCsv, Groups], list[Answered]]
@@ -64,11 +66,18 @@ def write(
         brakes: How many rows may be gone from a file that somebody else rewrote.
         fallback: Whether the CSV may take writes in while PostgreSQL leads and is away.
     """
+    return in_phase(
+        site, lambda state: _write(site, submit, writes, by, state, brakes=brakes, fallback=fallback)
+    )
+
+
+def in_phase(site: Site, work: Callable[[State], _Result]) -> _Result:
+    """Do something in the phase in force; again where a change of phase, or of the file, came between."""
     again = False
     for _ in range(TRIES):
         state = site.in_force(again=again)
         try:
-            return _write(site, submit, writes, by, state, brakes=brakes, fallback=fallback)
+            return work(state)
         except ProtectedError as error:
             if error.code not in ("stale_epoch", "csv_changed"):
                 raise
@@ -99,15 +108,15 @@ def _write(
 
 def _in_csv(site: Site, csv: HeldCsv, groups: Groups, state: State, brakes: Brakes) -> list[Answered]:
     """Write several callers' groups into the CSV that leads, and bring PostgreSQL level."""
-    _check_epoch(csv, state)
-    _check_follower(site, state)
+    check_epoch(csv, state)
+    check_follower(site, state)
     csv.refresh(brakes)
     outcomes = csv.write(groups, state.epoch, Kind.WRITE)
-    follower = _bring_level(site, csv, state, brakes)
+    follower = bring_level(site, csv, state, brakes)
     return [_answered(group, Side.CSV, follower) for group in outcomes]
 
 
-def _check_follower(site: Site, state: State) -> None:
+def check_follower(site: Site, state: State) -> None:
     """See that PostgreSQL, if it is there, has not begun to lead: the ledger may be a copy's."""
     if state.phase is Phase.ORIGINAL:
         return
@@ -117,7 +126,8 @@ def _check_follower(site: Site, state: State) -> None:
             raise stale_epoch(state.epoch)
 
 
-def _bring_level(site: Site, csv: HeldCsv, state: State, brakes: Brakes) -> Standing:
+def bring_level(site: Site, csv: HeldCsv, state: State, brakes: Brakes | None) -> Standing:
+    """Bring PostgreSQL what the CSV that leads has been given, as far as it can be done now."""
     if state.phase is Phase.ORIGINAL:
         # The CSV has it: a note that the disk refuses is made with the next write.
         with suppress(PipelineError, OSError):
@@ -155,7 +165,7 @@ def _in_postgres(
 
 def _taken_in(csv: HeldCsv, groups: Groups, state: State) -> list[Answered]:
     """Take writes into the CSV for PostgreSQL, which leads and is away."""
-    _check_epoch(csv, state)
+    check_epoch(csv, state)
     if not csv.is_ours():
         raise changed_while_away()
     outcomes = csv.write(groups, state.epoch, Kind.FALLBACK)
@@ -171,7 +181,8 @@ def changed_while_away() -> ProtectedError:
     )
 
 
-def _check_epoch(csv: HeldCsv, state: State) -> None:
+def check_epoch(csv: HeldCsv, state: State) -> None:
+    """See that the phase is still the one the caller goes by; the CSV is locked."""
     in_force = csv.state()
     if in_force != state:
         raise stale_epoch(state.epoch)

@@ -1,11 +1,10 @@
 """write: one person in whichever side leads; what the receipt says is so."""
 
-from collections.abc import Iterator
 from uuid import UUID, uuid4
 
 import pytest
 
-from ingestion_pipeline.app import Pipeline, open_pipeline
+from ingestion_pipeline.app import Pipeline
 from ingestion_pipeline.domain.errors import InputRefusedError, ProtectedError, SettingsError
 from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.receipt import Standing, checked
@@ -13,8 +12,8 @@ from ingestion_pipeline.domain.reports import State
 from ingestion_pipeline.stores.disk.locked_csv import LockedCsv
 from ingestion_pipeline.stores.postgres.tables import PostgresTables
 from ingestion_pipeline_tests.conftest import Site
-from ingestion_pipeline_tests.files import assert_agree, people, person, rendered, spelled
-from ingestion_pipeline_tests.phases import advance, lead
+from ingestion_pipeline_tests.files import assert_agree, people, person, spelled
+from ingestion_pipeline_tests.phases import DURABLE, advance, both, lead
 from ingestion_pipeline_tests.strays import stray
 
 NEW = {"name": "New", "email": "new@example.org", "type": "INTJ"}
@@ -25,43 +24,6 @@ CELLS = {
     "last_download_attempt": "2024-02-03 04:05:06",
     "file_uuids": '{"b":"c"}',
 }
-DURABLE = {
-    Phase.ORIGINAL: (Side.CSV, Standing.NONE),
-    Phase.DUAL_WRITE: (Side.CSV, Standing.SETTLED),
-    Phase.DATABASE_PRIMARY: (Side.POSTGRES, Standing.PENDING),
-    Phase.DATABASE_NATIVE: (Side.POSTGRES, Standing.NONE),
-}
-
-
-@pytest.fixture(params=Phase)
-def phase(request: pytest.FixtureRequest) -> Phase:
-    assert isinstance(request.param, Phase)
-    return request.param
-
-
-@pytest.fixture
-def opened(site: Site, phase: Phase) -> Iterator[Pipeline]:
-    """A site of four persons in each of the phases."""
-    site.put(spelled(people("4321")))
-    if phase is Phase.ORIGINAL:
-        site.config.write_text("migration:\n  phase: original\n")
-    with open_pipeline(site.config) as pipeline:
-        if phase is not Phase.ORIGINAL:
-            pipeline.sync()
-        if phase.authority is Side.POSTGRES:
-            lead(pipeline, phase)
-        yield pipeline
-
-
-def both(site: Site, pipeline: Pipeline, phase: Phase) -> list[bytes]:
-    """What the sides hold that are kept equal."""
-    pipeline.settle()
-    sides = []
-    if phase is not Phase.DATABASE_NATIVE:
-        sides.append(site.csv.read_bytes())
-    if phase is not Phase.ORIGINAL:
-        sides.append(rendered(pipeline))
-    return sides
 
 
 def test_write_is_where_the_receipt_says(site: Site, opened: Pipeline, phase: Phase) -> None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.change import Change
@@ -16,7 +17,7 @@ from ingestion_pipeline.domain.pending import Pending, Placed
 from ingestion_pipeline.domain.phase import Side
 from ingestion_pipeline.domain.phase_change import PhaseChange
 from ingestion_pipeline.domain.ports import Sink
-from ingestion_pipeline.domain.receipt import Write
+from ingestion_pipeline.domain.receipt import Write, too_many_deleted
 from ingestion_pipeline.domain.reports import Merged, State, Weighed
 from ingestion_pipeline.stores.atomic import Draft, digest, draft
 from ingestion_pipeline.stores.disk import foreign as others
@@ -193,6 +194,43 @@ class LockedCsv:
             for several in outcomes
         ]
 
+    def delete(self, row_ids: Collection[str], by: str, epoch: int, brakes: Brakes | None) -> list[str]:
+        """Take people out of the file, with the lines that repeat them; gives who was there.
+
+        Args:
+            row_ids: Who.
+            by: Who takes them out.
+            epoch: The epoch in force.
+            brakes: How many may go at once; None for any number.
+
+        Raises:
+            UnavailableError: The disk refuses; nothing was written.
+            ProtectedError: Too many would be gone, or the file was changed at this very moment.
+        """
+        found = self._rows.persons(row_ids)
+        if brakes is not None and brakes.stop(len(found), len(self._rows.index.hashes)):
+            raise too_many_deleted(len(found), len(self._rows.index.hashes))
+        splice = Splice(dict.fromkeys((place for one in found.values() for place in one.places), None))
+        at = datetime.now(UTC).isoformat()
+        records = [
+            Record(
+                sequence=0,
+                previous=0,
+                epoch=epoch,
+                kind=Kind.DELETED,
+                write_id=uuid4(),
+                row_id=row_id,
+                cells={name: (text, "") for name, text in zip(self.columns, one.cells, strict=True)},
+                by=by,
+                at=at,
+            )
+            for row_id, one in found.items()
+        ]
+        if records:
+            with self._rows.opened() as file:
+                self._rows.replace(file, splice, records)
+        return list(found)
+
     def put(self, lines: Mapping[str, Sequence[str] | None], on_top: Sequence[str]) -> None:
         """Make rows what PostgreSQL says they are, while it leads.
 
@@ -337,7 +375,7 @@ class LockedCsv:
         return [
             Change(
                 at=datetime.fromisoformat(record.at),
-                operation="insert" if record.created else "update",
+                operation=_operation(record),
                 table="csv",
                 changed=record.cells,
                 revision=record.sequence,
@@ -440,6 +478,12 @@ class LockedCsv:
                 if time.time() - left.stat().st_ctime > LEFT_FOR:
                     left.unlink()
         self._swept = True
+
+
+def _operation(record: Record) -> str:
+    if record.kind is Kind.DELETED:
+        return "delete"
+    return "insert" if record.created else "update"
 
 
 def _seconds_since(at: str) -> float:

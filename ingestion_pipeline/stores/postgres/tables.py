@@ -1,6 +1,6 @@
 """The three tables and what guards them, as the operations see them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -196,6 +196,10 @@ class PostgresTables:
     ) -> tuple[list[Made], InputRefusedError | None]:
         """Write people in one transaction, up to the first refusal; see `writing.write`."""
         return writing.write(self._pool, state, by, writes)
+
+    def delete(self, state: State, by: str, row_ids: Collection[str], brakes: Brakes | None) -> list[str]:
+        """Delete people in one transaction; see `writing.delete`."""
+        return writing.delete(self._pool, state, by, row_ids, brakes)
 
     def follow(self, state: State, rows: Sequence[Followed], file: tuple[str, int, int]) -> bool:
         """Make people what the CSV that leads says they are; see `writing.follow`."""

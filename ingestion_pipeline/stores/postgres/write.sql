@@ -54,6 +54,18 @@ SELECT revision FROM person
         AND EXISTS (SELECT FROM person)
 )
 
+-- name: delete
+DELETE FROM people WHERE row_id = ANY(%(row_ids)s) RETURNING row_id
+
+-- name: supersede_deleted
+-- Cells in quarantine that go with their person.
+UPDATE ingestion.quarantine
+SET decision = 'superseded', decided_at = now(), decided_by = session_user
+WHERE scope = 'cell' AND row_id = ANY(%(row_ids)s) AND (decision IS NULL OR decision = 'accept')
+
+-- name: count_people
+SELECT count(*) FROM people
+
 -- name: last_revision
 SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM ingestion.revision
 

@@ -2,18 +2,25 @@
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 from uuid import UUID
 
 import psycopg2
 from psycopg2.extras import Json
 
+from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.columns import COLUMNS
 from ingestion_pipeline.domain.errors import InputRefusedError, Place, ProtectedError, UnavailableError
 from ingestion_pipeline.domain.journal import Record
 from ingestion_pipeline.domain.pending import Followed
-from ingestion_pipeline.domain.receipt import Made, Write, taken_write_id, unknown_person
+from ingestion_pipeline.domain.receipt import (
+    Made,
+    Write,
+    taken_write_id,
+    too_many_deleted,
+    unknown_person,
+)
 from ingestion_pipeline.domain.reconcile import Reconciled, reconcile
 from ingestion_pipeline.domain.reports import State
 from ingestion_pipeline.stores.postgres import expressions, queries, statements
@@ -58,6 +65,36 @@ def write(pool: Pool, state: State, by: str, writes: Sequence[Write]) -> _Done:
         return done, None
 
     return _committed(pool, state, by, work, writes[0].write_id)
+
+
+def delete(pool: Pool, state: State, by: str, row_ids: Collection[str], brakes: Brakes | None) -> list[str]:
+    """Delete people, in one transaction; gives who was there.
+
+    Args:
+        pool: Connections to the database.
+        state: The phase and epoch the caller goes by.
+        by: Who deletes.
+        row_ids: Who is to go; who is not there does not matter.
+        brakes: How many may go at once; None for any number.
+
+    Raises:
+        UnavailableError: PostgreSQL is away. To delete again does no harm.
+        ProtectedError: Too many would be gone, or the epoch is not the one in force.
+    """
+
+    def work(cursor: Cursor) -> list[str]:
+        carry(cursor, state, by)
+        cursor.execute(_sql.delete, {"row_ids": list(row_ids)})
+        deleted = [str(row_id) for (row_id,) in cursor.fetchall()]
+        cursor.execute(_sql.supersede_deleted, {"row_ids": deleted})
+        if brakes is not None:
+            cursor.execute(_sql.count_people)
+            stored = int(fetch_one(cursor)[0]) + len(deleted)
+            if brakes.stop(len(deleted), stored):
+                raise too_many_deleted(len(deleted), stored)
+        return deleted
+
+    return _retried(pool, work)
 
 
 def carry(cursor: Cursor, state: State, by: str = "") -> str:
