@@ -27,6 +27,7 @@ from ingestion_pipeline.app.spreadsheets import Spreadsheets
 from ingestion_pipeline.app.timed import timed
 from ingestion_pipeline.app.writing import Writing
 from ingestion_pipeline.domain.asking import FindReport, SearchReport
+from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.cells import Value
 from ingestion_pipeline.domain.change import Change
 from ingestion_pipeline.domain.dialect import Dialect
@@ -220,6 +221,7 @@ class Pipeline:
             raise SettingsError("a group is one person at least", code="bad_group")
         return self._writing.each(writes, group)
 
+    @timed("delete")
     def delete(self, row_ids: Iterable[str], *, accept_loss: bool = False) -> DeleteReport:
         """Delete people, all or none, from the side that leads; the other follows.
 
@@ -234,6 +236,28 @@ class Pipeline:
             ProtectedError: A brake stopped it; nothing changed.
         """
         return self._writing.delete(frozenset(row_ids), accept_loss=accept_loss)
+
+    @timed("add_columns")
+    def add_columns(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Give the CSV, while it leads, columns of the contract behind its own; see `operations.add_columns`.
+
+        Returns:
+            Those it had not got yet.
+
+        Raises:
+            InputRefusedError: The contract has no such column.
+            ProtectedError: PostgreSQL leads.
+        """
+        return self._writing.add_columns(names)
+
+    def columns(self) -> tuple[str, ...]:
+        """The columns a person has in the side that leads: the CSV's, or all of the contract."""
+        return self._reading.columns()
+
+    @property
+    def brakes(self) -> Brakes:
+        """How much may be lost at once unless somebody says so."""
+        return self._places.brakes
 
     def settle(self, *, accept_loss: bool = False) -> SettleReport:
         """Bring the follower level, and finish whatever was interrupted; see `operations.settle`.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ingestion_pipeline.app.authority import Authority, leads
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.change import Change
+from ingestion_pipeline.domain.columns import BY_NAME
 from ingestion_pipeline.domain.errors import UnavailableError
 from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.operations.write import changed_while_away
@@ -57,6 +58,10 @@ class Reading:
         """Every person's cells as text by column, in the file's order."""
         return self._from_authority(self._rows_of_csv, lambda tables: _begun(tables.rows()))
 
+    def columns(self) -> tuple[str, ...]:
+        """The columns a person has in the side that leads."""
+        return self._from_authority(self._columns_of_csv, lambda _tables: tuple(BY_NAME))
+
     def frame(self, columns: Sequence[str] | None) -> "pd.DataFrame":
         """Every person as a frame of text."""
         import pandas as pd  # noqa: PLC0415 - nobody else needs it
@@ -94,6 +99,10 @@ class Reading:
             if not away or phase is not Phase.DATABASE_PRIMARY or not self._fallback:
                 raise
             return from_csv()
+
+    def _columns_of_csv(self) -> tuple[str, ...]:
+        with self._csv.reading() as file:
+            return file.columns
 
     def _person_of_csv(self, row_id: str) -> dict[str, str] | None:
         with self._csv.held() as held:

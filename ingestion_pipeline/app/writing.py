@@ -13,6 +13,7 @@ from ingestion_pipeline.domain.errors import PipelineError, ProtectedError
 from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.receipt import Answered, Write, WriteReceipt
 from ingestion_pipeline.domain.reports import State
+from ingestion_pipeline.operations.add_columns import add_columns
 from ingestion_pipeline.operations.delete import DeleteReport, delete
 from ingestion_pipeline.operations.settle import SettleReport, settle
 from ingestion_pipeline.operations.write import write
@@ -78,6 +79,11 @@ class Writing:
         if self.in_force().phase.authority is Side.CSV:
             self.backup.before_write()
         return delete(self, self._csv, row_ids, self._by, brakes=None if accept_loss else self._brakes)
+
+    def add_columns(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Give the CSV, while it leads, more columns of the contract; gives those it had not."""
+        self.backup.before_write()
+        return add_columns(self, self._csv, names, brakes=self._brakes)
 
     def settle(self, *, accept_loss: bool = False) -> SettleReport:
         """Bring the follower level, and finish whatever was interrupted."""

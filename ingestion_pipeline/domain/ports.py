@@ -185,6 +185,10 @@ class HeldCsv(Protocol):
         """Write cells, all groups in one replacement of the file."""
         ...
 
+    def add_columns(self, names: Sequence[str], epoch: int) -> None:
+        """Give the file more columns behind its own, empty in every row."""
+        ...
+
     def delete(self, row_ids: Collection[str], by: str, epoch: int, brakes: Brakes | None) -> list[str]:
         """Take people out of the file; gives who was there."""
         ...

@@ -21,6 +21,7 @@ from ingestion_pipeline.domain.receipt import Write, too_many_deleted
 from ingestion_pipeline.domain.reports import Merged, State, Weighed
 from ingestion_pipeline.stores.atomic import Draft, digest, draft
 from ingestion_pipeline.stores.disk import foreign as others
+from ingestion_pipeline.stores.disk import row_index
 from ingestion_pipeline.stores.disk.backups import Backups
 from ingestion_pipeline.stores.disk.csv_reading import CsvReading
 from ingestion_pipeline.stores.disk.group import Group, Outcome
@@ -30,6 +31,7 @@ from ingestion_pipeline.stores.disk.ledger import Ledger
 from ingestion_pipeline.stores.disk.phase_log import PhaseLog
 from ingestion_pipeline.stores.disk.row_file import RowFile
 from ingestion_pipeline.stores.disk.row_index import RowIndex
+from ingestion_pipeline.stores.disk.spelling import spell
 from ingestion_pipeline.stores.disk.splicing import Splice, line
 from ingestion_pipeline.stores.disk.weighing import changed, gone
 
@@ -230,6 +232,30 @@ class LockedCsv:
             with self._rows.opened() as file:
                 self._rows.replace(file, splice, records)
         return list(found)
+
+    def add_columns(self, names: Sequence[str], epoch: int) -> None:
+        """Give the file more columns behind its own, empty in every row.
+
+        Args:
+            names: Which; none of them is there yet.
+            epoch: The epoch in force.
+
+        Raises:
+            UnavailableError: The disk refuses; nothing was written.
+            ProtectedError: The file was changed at this very moment.
+        """
+        dialect = self._rows.index.dialect
+        wider = replace(dialect, columns=(*dialect.columns, *names))
+        with CsvReading(self.path) as file, draft(self.path) as new:
+            held = wider.header()
+            for block in file.blocks():
+                new.write(held)
+                rows = [[*row, *("" for _ in names)] for row in block.rows]
+                held = spell(rows, wider.quoting, wider.line_end).encode()
+            new.write(held if wider.final_newline else held.removesuffix(wider.line_end.encode()))
+            file.check_current()
+            index = row_index.build(new.path, 0)
+            self._rows.replace_all(new, index, [Record(0, 0, epoch, Kind.MERGED, at=others.now())])
 
     def put(self, lines: Mapping[str, Sequence[str] | None], on_top: Sequence[str]) -> None:
         """Make rows what PostgreSQL says they are, while it leads.
