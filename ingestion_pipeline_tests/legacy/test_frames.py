@@ -1,0 +1,137 @@
+"""What a frame has changed, told by the frame it was made from."""
+
+import math
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ingestion_pipeline.domain.errors import InputRefusedError
+from ingestion_pipeline.legacy.frames import Cells, Difference, Seen, frame_of, rows_of, text
+from ingestion_pipeline.legacy.frames import difference as difference_of_cells
+
+BEFORE = frame_of(
+    [{"row_id": str(key), "name": f"name {key}", "email": "", "type": "INTJ"} for key in range(5)],
+    ["row_id", "name", "email", "type"],
+)
+
+
+def difference(before: pd.DataFrame, after: pd.DataFrame) -> Difference:
+    return difference_of_cells(Cells(before), Cells(after))
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        *((missing, "") for missing in (None, math.nan, pd.NA, pd.NaT, np.nan, "")),
+        *((same, same) for same in ("nan", "None", " a ", "NA", "\n")),
+        *((True, "True"), (7, "7"), (1.5, "1.5"), (np.int64(3), "3"), (np.bool_(False), "False")),
+        ({"b": "1", "a": "2"}, '{"a": "2", "b": "1"}'),
+        ({}, "{}"),
+        (datetime(2024, 1, 2, 3, 4, 5), "2024-01-02 03:04:05"),  # noqa: DTZ001 - as the columns hold it
+        ([1], "[1]"),
+    ],
+)
+def test_text_of_a_cell(cell: object, expected: str) -> None:
+    assert text(cell) == expected
+
+
+def test_frame_has_text_and_what_is_missing() -> None:
+    frame = frame_of([{"row_id": "NA", "name": ""}, {"row_id": "nan"}], ["row_id", "name"])
+
+    assert frame["row_id"].tolist() == ["NA", "nan"]
+    assert frame["name"].isna().all()
+    assert list(rows_of(frame)) == [{"row_id": "NA", "name": ""}, {"row_id": "nan", "name": ""}]
+
+
+def test_same_is_no_difference() -> None:
+    for same in (BEFORE, BEFORE.copy(deep=True), BEFORE.astype(object), BEFORE.iloc[::-1]):
+        found = difference(BEFORE, same)
+        assert (found.changed, found.new, found.gone) == ({}, {}, [])
+
+
+def test_changed_new_and_gone() -> None:
+    after = BEFORE.copy()
+    after.loc[1, "name"] = "other"
+    after.loc[2, "type"] = None
+    new = pd.DataFrame([{"row_id": "9", "name": "new", "email": "e", "type": ""}])
+    after = pd.concat([new, after.drop(index=4)], ignore_index=True)
+
+    found = difference(BEFORE, after)
+
+    assert found.changed == {"1": {"name": "other"}, "2": {"type": ""}}
+    assert found.new == {"9": {"name": "new", "email": "e", "type": ""}}
+    assert (found.gone, found.emptied) == (["4"], {"2"})
+
+
+def test_numbers_stand_for_their_text() -> None:
+    after = BEFORE.assign(
+        row_id=[0, 1, 2, 3, 4], name=pd.Series([True, None, 1.5, "name 3", "name 4"], dtype=object)
+    )
+
+    found = difference(BEFORE, after)
+
+    assert found.changed == {"0": {"name": "True"}, "1": {"name": ""}, "2": {"name": "1.5"}}
+
+
+def test_columns_of_one_only_are_not_compared() -> None:
+    after = BEFORE.drop(columns="type").assign(link="x")
+
+    assert difference(BEFORE, after).changed == {}
+
+
+def test_repeated_rows() -> None:
+    again = pd.concat([BEFORE, BEFORE.iloc[[2]]])
+    assert difference(BEFORE, again).changed == {}
+
+    with pytest.raises(InputRefusedError, match="differ") as refused:
+        difference(BEFORE, pd.concat([BEFORE, BEFORE.iloc[[2]].assign(name="x")]))
+    assert refused.value.place.row_id == "2"
+    with pytest.raises(InputRefusedError, match="no row_id"):
+        difference(BEFORE, BEFORE.assign(row_id=pd.Series(["0", None, "2", "3", "4"], dtype=object)))
+
+
+@pytest.mark.parametrize("names", [["row_id"], ["row_id", "name"]])
+def test_empty_frames(names: list[str]) -> None:
+    empty = frame_of([], names)
+
+    assert list(difference(empty, BEFORE).new) == ["0", "1", "2", "3", "4"]
+    assert difference(BEFORE, empty).gone == ["0", "1", "2", "3", "4"]
+    assert difference(empty, empty).new == {}
+
+
+def test_frame_is_compared_with_the_one_it_was_made_from() -> None:
+    seen = Seen()
+    assert seen.closest(Cells(BEFORE)) is None
+    mine = BEFORE.copy(deep=True)
+    seen.remember(Cells(mine))
+    seen.remember(Cells(BEFORE.assign(name="by others")))
+    mine.loc[0, "type"] = "ENTP"
+
+    closest = seen.closest(Cells(mine))
+
+    assert closest is not None
+    assert difference_of_cells(closest, Cells(mine)).changed == {"0": {"type": "ENTP"}}
+
+
+def test_what_is_remembered_does_not_change_with_the_frame() -> None:
+    seen, mine = Seen(), BEFORE.copy(deep=True)
+    seen.remember(Cells(mine))
+    mine.loc[0, "name"] = "changed in place"
+    mine["type"] = "ENTP"
+
+    closest = seen.closest(Cells(mine))
+
+    assert closest is not None
+    found = difference_of_cells(closest, Cells(mine))
+    assert found.changed["0"] == {"name": "changed in place", "type": "ENTP"}
+
+
+def test_columns_of_another_are_found_by_row_id() -> None:
+    other = BEFORE.iloc[::-1].assign(link=[f"link {key}" for key in "43210"])
+
+    joined = Cells(BEFORE.drop(columns="type").iloc[:3]).with_columns_of(Cells(other))
+
+    assert joined.columns["link"].tolist() == ["link 0", "link 1", "link 2"]
+    assert joined.columns["type"].tolist() == ["INTJ"] * 3
