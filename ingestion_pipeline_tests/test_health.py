@@ -172,6 +172,15 @@ def test_differences(pipeline: Pipeline, site: Site) -> None:
     assert found(health)["consistency"].measured == signals(health)["proof_differences"] == 1
 
 
+def test_a_csv_that_leads_and_is_gone(pipeline: Pipeline, site: Site) -> None:
+    pipeline.sync()
+    site.csv.unlink()
+
+    finding = found(pipeline.health())["consistency"]
+
+    assert (finding.ok, finding.message) == (False, "the CSV, which leads, is not there")
+
+
 def test_a_transaction_that_is_open_too_long(pipeline: Pipeline, site: Site) -> None:
     pipeline.sync()
     configure(site, "long_transaction_seconds: 0.05")

@@ -141,12 +141,17 @@ class Looking:
     def _csv(self) -> _OfCsv:
         try:
             with self._places.csv.still() as still:
-                change = still.changing()
-                return _OfCsv(still.state(), still.waiting(), None if change is None else change.after)
+                change, state = still.changing(), still.state()
+                half_done = None if change is None else change.after
+                return _OfCsv(state, still.waiting(), half_done, self._why_no_csv(state))
         except PipelineError as error:
             return _OfCsv(amiss=error.message)
         except OSError as error:
             return _OfCsv(amiss=f"what lies beside the CSV cannot be read: {error.strerror}")
+
+    def _why_no_csv(self, state: State | None) -> str | None:
+        leads = state is not None and state.phase.authority is Side.CSV
+        return "the CSV, which leads, is not there" if leads and not self._places.csv.exists() else None
 
     def _postgres(self, csv: _OfCsv) -> _OfPostgres:
         state = csv.state

@@ -47,7 +47,7 @@ def render(report: Report) -> str:
         phases=_phases(report),
         changes=report.changes[::-1],
         differences=_differences(report.comparisons),
-        rows=_rows(report.comparisons),
+        pending=_pending(report.comparisons),
         compared=report.comparisons[::-1][:COMPARED],
         latencies=_latencies(report.latencies),
         figures=found,
@@ -134,12 +134,12 @@ def _differences(comparisons: Sequence[Proof]) -> Markup | None:
     return plots.lollipops(points, about)
 
 
-def _rows(comparisons: Sequence[Proof]) -> Markup | None:
-    points = _points(comparisons, [one.rows for one in comparisons])
+def _pending(comparisons: Sequence[Proof]) -> Markup | None:
+    points = _points(comparisons, [one.pending for one in comparisons])
     if not points:
         return None
-    about = f"Rows compared: {points[0].value:,} at first, {points[-1].value:,} at last."
-    return plots.line(points, about)
+    most = max(point.value for point in points)
+    return plots.lollipops(points, f"Rows pending when they were compared: at most {most:,}.")
 
 
 def _points(comparisons: Sequence[Proof], values: Sequence[int]) -> list[Point]:
@@ -147,7 +147,7 @@ def _points(comparisons: Sequence[Proof], values: Sequence[int]) -> list[Point]:
         Point(
             one.stamped_at,
             value,
-            f"{_said(one.stamped_at)}: {one.differences:,} differences in {one.rows:,} rows",
+            f"{_said(one.stamped_at)}: {one.differences:,} differences, {one.pending:,} pending",
         )
         for one, value in zip(comparisons, values, strict=True)
         if one.stamped_at is not None

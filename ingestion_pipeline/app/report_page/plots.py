@@ -6,7 +6,6 @@ What is not ours is only put in through `Markup.format`, which escapes it.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 
 from markupsafe import Markup
 
@@ -114,20 +113,6 @@ def lollipops(points: Sequence[Point], about: str) -> Markup:
                 yield _DOT.format("some", x, y, 4, point.about)
             else:
                 yield _DOT.format("none", x, y, 3 if len(points) <= DOTS else 1, point.about)
-
-    return _plot(points, draw, about)
-
-
-def line(points: Sequence[Point], about: str) -> Markup:
-    """Numbers over time, joined by a line."""
-
-    def draw(axis: "_Axis", height: Callable[[int], float]) -> Iterable[Markup]:
-        places = [(axis.place(point.at), height(point.value)) for point in points]
-        for one, other in pairwise(places):
-            yield _LINE.format("line", *one, *other)
-        if len(points) <= DOTS:
-            for (x, y), point in zip(places, points, strict=True):
-                yield _DOT.format("dot", x, y, 3, point.about)
 
     return _plot(points, draw, about)
 
