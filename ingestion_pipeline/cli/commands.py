@@ -7,6 +7,7 @@ import click
 
 from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.adopt import adopt
+from ingestion_pipeline.cli.alerts import alerts
 from ingestion_pipeline.cli.asking import find, search
 from ingestion_pipeline.cli.backups import backup, drill
 from ingestion_pipeline.cli.database import database
@@ -204,5 +205,5 @@ for _verb in (
     *(export, versions, restore, prune, backup, drill, adopt),
 ):
     ingest.add_command(_verb)
-for _group in (phase, quarantine, database):
+for _group in (phase, quarantine, alerts, database):
     ingest.add_command(_group)

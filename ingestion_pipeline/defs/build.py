@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from dagster import Definitions, in_process_executor
 
+from ingestion_pipeline.defs.alerts import alerts
 from ingestion_pipeline.defs.assets.csv_snapshot import csv_snapshot
 from ingestion_pipeline.defs.assets.database_backup import database_backup
 from ingestion_pipeline.defs.assets.database_health import database_health
@@ -18,7 +19,7 @@ from ingestion_pipeline.defs.freshness import policies, with_policy
 from ingestion_pipeline.defs.jobs import JOBS
 from ingestion_pipeline.defs.resources import PipelineResource, s3_of
 from ingestion_pipeline.defs.schedules import schedules
-from ingestion_pipeline.defs.sensors import csv_changed, phase_wanted, settle_pending
+from ingestion_pipeline.defs.sensors import compare_when_quiet, csv_changed, phase_wanted, settle_pending
 from ingestion_pipeline.settings import Settings, load_settings
 
 
@@ -45,7 +46,13 @@ def build_definitions(
         asset_checks=[*CHECKS, *DRILL],
         jobs=JOBS,
         schedules=schedules(site),
-        sensors=[csv_changed(site), settle_pending(site), phase_wanted(site)],
+        sensors=[
+            csv_changed(site),
+            settle_pending(site),
+            phase_wanted(site),
+            *compare_when_quiet(site),
+            alerts(site),
+        ],
         resources={"pipeline": PipelineResource(config=str(site.config_file), s3=s3_of(site))}
         | dict(resources or {}),
         # Steps in processes of their own would each take seconds to start.

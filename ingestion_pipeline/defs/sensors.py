@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
 from itertools import takewhile
 
 from dagster import (
@@ -26,7 +27,9 @@ from ingestion_pipeline.defs import jobs
 from ingestion_pipeline.defs.resources import PipelineResource
 from ingestion_pipeline.domain.errors import UnavailableError
 from ingestion_pipeline.domain.phase import Phase, Side
+from ingestion_pipeline.operations.status import StatusReport
 from ingestion_pipeline.settings import Settings
+from ingestion_pipeline.stores.disk.identity import Identity
 
 SETTLED = 2.0
 """Seconds a file must have been left alone, so that one still being written is not read."""
@@ -43,6 +46,12 @@ REMEMBERED = 12
 PENDING = "pending"
 """The cursor of `settle_pending` after a look that found something pending."""
 
+_ENDED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
+_OPEN = [status for status in DagsterRunStatus if status not in _ENDED]
+
+SEEN_TO = " seen to"
+"""What is added to the cursor of `compare_when_quiet` once a state was compared, or is about to be."""
+
 WISH = "phase_wanted"
 """The tag of a run of `change_phase`: the wish it was to fulfil, as the sensor's cursor has it."""
 
@@ -54,7 +63,7 @@ def csv_changed(settings: Settings) -> SensorDefinition:
         name="csv_changed",
         job=jobs.migrate,
         minimum_interval_seconds=settings.automation.csv_sensor_seconds,
-        default_status=_status(settings),
+        default_status=running(settings),
         description="Syncs, compares and publishes when somebody else has changed the CSV while it leads.",
     )
     def watch(context: SensorEvaluationContext, pipeline: PipelineResource) -> RunRequest | SkipReason:
@@ -72,7 +81,7 @@ def settle_pending(settings: Settings) -> SensorDefinition:
         # By name: given the job itself, Dagster warns of its own use of a parameter in beta.
         job_name=jobs.settle.name,
         minimum_interval_seconds=seconds,
-        default_status=_status(settings),
+        default_status=running(settings),
         description="Brings the follower level when something is pending, or somebody else has rewritten it.",
     )
     def watch(context: SensorEvaluationContext, pipeline: PipelineResource) -> RunRequest | SkipReason:
@@ -90,7 +99,7 @@ def phase_wanted(settings: Settings) -> SensorDefinition:
         name="phase_wanted",
         job_name=jobs.change_phase.name,
         minimum_interval_seconds=seconds,
-        default_status=_status(settings),
+        default_status=running(settings),
         description="Changes the phase when the configuration asks for another, or a change was interrupted.",
     )
     def watch(context: SensorEvaluationContext, pipeline: PipelineResource) -> RunRequest | SkipReason:
@@ -105,7 +114,31 @@ def phase_wanted(settings: Settings) -> SensorDefinition:
     return watch
 
 
-def _status(settings: Settings) -> DefaultSensorStatus:
+def compare_when_quiet(settings: Settings) -> list[SensorDefinition]:
+    """Compares once nobody writes any more, so that a difference is not found only by the hour; none at 0."""
+    seconds = settings.automation.compare_sensor_seconds
+    if not seconds:
+        return []
+
+    @sensor(
+        name="compare_when_quiet",
+        job=jobs.compare,
+        minimum_interval_seconds=seconds,
+        default_status=running(settings),
+        description="Compares the two sides when something has changed since, and nobody writes.",
+    )
+    def watch(context: SensorEvaluationContext, pipeline: PipelineResource) -> RunRequest | SkipReason:
+        try:
+            with pipeline.open() as site:
+                return _compare_once(context, site)
+        except Failure as failure:
+            return SkipReason(failure.description)
+
+    return [watch]
+
+
+def running(settings: Settings) -> DefaultSensorStatus:
+    """Whether a sensor runs from the start."""
     return DefaultSensorStatus.RUNNING if settings.automation.enabled else DefaultSensorStatus.STOPPED
 
 
@@ -208,6 +241,45 @@ def _since(context: SensorEvaluationContext, wish: str) -> str:
     return since
 
 
+def _compare_once(context: SensorEvaluationContext, site: Pipeline) -> RunRequest | SkipReason:
+    now = _as_it_is(site)
+    if now is None:
+        return SkipReason("there are no two sides that are kept equal now")
+    if context.cursor == f"{now}{SEEN_TO}":
+        return SkipReason("both sides are as they were when they were looked at")
+    if context.cursor != now:
+        context.update_cursor(now)
+        return SkipReason("something has just changed")
+    report = site.status()
+    reason = _why_not_compare(context.instance, site, report)
+    if reason is not None:
+        return SkipReason(reason)
+    context.update_cursor(f"{now}{SEEN_TO}")
+    is_void = report.is_proof_void
+    return RunRequest(run_key=now) if is_void else SkipReason("both sides were compared as they are now")
+
+
+def _as_it_is(site: Pipeline) -> str | None:
+    """Both sides in a few characters, others after every change; None where there is one side only."""
+    state = site.csv.state()
+    if state is None or state.changing or state.phase.follower is None:
+        return None
+    path = site.csv.path
+    csv = Identity.of(path.stat()) if path.exists() else None
+    with site.tables.snapshot() as snapshot:
+        text = f"{state.epoch} {csv} {snapshot.position()}"
+    return sha256(text.encode()).hexdigest()
+
+
+def _why_not_compare(instance: DagsterInstance, site: Pipeline, report: StatusReport) -> str | None:
+    """What makes both sides equal first: until it has, they differ as is to be expected."""
+    if instance.get_runs_count(RunsFilter(statuses=_OPEN)):
+        return "a run is under way"
+    if not site.csv_is_ours():
+        return "somebody else has changed the CSV; csv_changed or settle_pending sees to that first"
+    return "what is pending is settled first" if report.pending.all else None
+
+
 def _why_not_settle_now(instance: DagsterInstance, seconds: float) -> str | None:
     return _why_not_now(instance, jobs.settle.name, seconds, "settle has failed", in_vain=_has_failed)
 
@@ -234,9 +306,7 @@ def _why_not_now(
     tags: Mapping[str, str] | None = None,
 ) -> str | None:
     """What speaks against one more run of a job: one that is under way, or those that came to nothing."""
-    ended = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
-    open_ones = [status for status in DagsterRunStatus if status not in ended]
-    if instance.get_runs_count(RunsFilter(job_name=job, statuses=open_ones)):
+    if instance.get_runs_count(RunsFilter(job_name=job, statuses=_OPEN)):
         return f"a run of {job} is under way"
     records = instance.get_run_records(RunsFilter(job_name=job, tags=tags), limit=REMEMBERED)
     vain = list(takewhile(in_vain, records))

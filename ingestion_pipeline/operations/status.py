@@ -10,7 +10,7 @@ from ingestion_pipeline.domain.pending import Pending
 from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.phase_change import PhaseChange
 from ingestion_pipeline.domain.ports import Csv, Snapshot, Tables
-from ingestion_pipeline.domain.proof import Present, Proof, why_not
+from ingestion_pipeline.domain.proof import Present, Proof, voided, why_not
 from ingestion_pipeline.domain.quarantine import Count
 from ingestion_pipeline.domain.reports import Merged, State
 
@@ -32,6 +32,7 @@ class StatusReport:
         proof: The newest proof.
         why_not: Every reason why the two sides are not known to be equal now.
         changing: A change of phase that was begun and nobody has seen the end of.
+        is_proof_void: Whether the newest proof, as far as is known, says nothing of the present.
     """
 
     wanted: Phase
@@ -46,6 +47,7 @@ class StatusReport:
     proof: Proof | None
     why_not: tuple[str, ...]
     changing: PhaseChange | None = None
+    is_proof_void: bool = True
 
 
 def status(csv: Csv, tables: Callable[[], Tables], *, wanted: Phase) -> StatusReport:
@@ -141,6 +143,7 @@ def _with_postgres(
         quarantine=count,
         proof=proof,
         why_not=tuple(why_not(proof, present)),
+        is_proof_void=proof is None or any(voided(proof, present)),
     )
 
 

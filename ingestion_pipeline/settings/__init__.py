@@ -6,6 +6,7 @@ alone. No error and no `repr` shows a value, because any value may be a secret.
 
 from ingestion_pipeline.settings.sections import (
     S3,
+    Alerts,
     Automation,
     Brakes,
     ConnectionPool,
@@ -13,6 +14,7 @@ from ingestion_pipeline.settings.sections import (
     CsvColumns,
     Database,
     Downloads,
+    Email,
     Exports,
     FileLocking,
     Migration,
@@ -24,6 +26,7 @@ from ingestion_pipeline.settings.site import DEFAULT_FILE, Settings, load_settin
 __all__ = [
     "DEFAULT_FILE",
     "S3",
+    "Alerts",
     "Automation",
     "Brakes",
     "ConnectionPool",
@@ -31,6 +34,7 @@ __all__ = [
     "CsvColumns",
     "Database",
     "Downloads",
+    "Email",
     "Exports",
     "FileLocking",
     "Migration",

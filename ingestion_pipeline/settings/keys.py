@@ -16,7 +16,7 @@ def _fields(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, Field
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from _fields(field.annotation, f"{path}{name}.")
         else:
-            yield f"{path}{name}", field
+            yield f"{path}{field.alias or name}", field
 
 
 SECTIONS = tuple(Sections.model_fields)

@@ -1,5 +1,6 @@
 """The sections of the file: their keys, types and defaults."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -21,6 +22,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.settings.hosts import is_local
 
+_PLAIN = re.compile(r"[!-~]+")
+"""What an address may be made of: no space, no control character, nothing that is not ASCII."""
+
 
 def _filled(value: object) -> object:
     if value == "":
@@ -34,10 +38,31 @@ def _without_login(url: str) -> str:
     return url
 
 
+def _of_the_web(url: SecretStr) -> SecretStr:
+    # Its path is mostly the secret, so nothing of it is said.
+    text = url.get_secret_value()
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not _PLAIN.fullmatch(text):
+        raise ValueError("must be an address that begins with https:// or http://")
+    if "@" in parts.netloc:
+        raise ValueError("must not hold a user or password")
+    # Asked for, because a port that is none is only found out then.
+    _ = parts.port
+    return url
+
+
+def _listed(value: object) -> object:
+    """One address, several with commas between them, or a list."""
+    return [one.strip() for one in value.split(",") if one.strip()] if isinstance(value, str) else value
+
+
 FilledPath = Annotated[Path, BeforeValidator(_filled)]
 FilledText = Annotated[str, Field(min_length=1)]
 PublicUrl = Annotated[str, AfterValidator(_without_login)]
 Language = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$")]
+WebUrl = Annotated[SecretStr, AfterValidator(_of_the_web)]
+Address = Annotated[str, Field(pattern=r"^[^\s@<>,;:\"()\[\]\\]+@[A-Za-z0-9.\-]+$", max_length=254)]
+Addresses = Annotated[tuple[Address, ...], BeforeValidator(_listed)]
 Cron = Annotated[str, Field(pattern=r"^(@[a-z]+|\S+( +\S+){4})$")]
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
@@ -202,6 +227,48 @@ class Automation(_Section):
     csv_sensor_seconds: PositiveInt = 30
     settle_sensor_seconds: PositiveInt = 30
     phase_sensor_seconds: PositiveInt = 15
+    alert_sensor_seconds: PositiveInt = 30
+    compare_sensor_seconds: NonNegativeInt = 30
+
+
+class Email(_Section):
+    """The server that sends alerts by e-mail, and to whom; without a host none are sent."""
+
+    host: FilledText | None = None
+    port: Annotated[int, Field(ge=1, le=65535)] = 587
+    starttls: bool = True
+    user: FilledText | None = None
+    password: SecretStr = SecretStr("")
+    to: Addresses = ()
+    sender: Address | None = Field(default=None, alias="from")
+
+    @model_validator(mode="after")
+    def _check_whole(self) -> Self:
+        if self.host is not None and not (self.to and self.sender):
+            raise ValueError("with a host, from and to are needed too")
+        if self.user is not None and not (self.starttls or is_local(self.host or "")):
+            raise ValueError("a password goes to another machine with starttls: true only")
+        return self
+
+
+class Alerts(_Section):
+    """Who is told when something goes wrong; without any of it, the log only.
+
+    Attributes:
+        webhook_url: Gets every alert as JSON.
+        slack_webhook_url: An incoming webhook of Slack, or of what speaks its language.
+        email: The server that sends them by e-mail.
+        remind_hours: Hours after which they are told again of what is still wrong.
+        patience: Looks in a row at which a finding must be bad.
+        drill_age_days: Days after which the last drill is too old.
+    """
+
+    webhook_url: WebUrl | None = None
+    slack_webhook_url: WebUrl | None = None
+    email: Email = Email()
+    remind_hours: PositiveFloat = 24.0
+    patience: PositiveInt = 1
+    drill_age_days: PositiveFloat = 8.0
 
 
 class Health(_Section):
@@ -250,4 +317,5 @@ class Sections(BaseSettings):
     search: Search = Search()
     automation: Automation = Automation()
     health: Health = Health()
+    alerts: Alerts = Alerts()
     downloads: Downloads = Downloads()

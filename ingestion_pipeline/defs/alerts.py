@@ -1,0 +1,207 @@
+"""What tells somebody when something goes wrong."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+from dagster import (
+    AssetCheckKey,
+    AssetCheckSeverity,
+    AssetKey,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRunStatus,
+    Failure,
+    RepositoryDefinition,
+    RunsFilter,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SkipReason,
+    sensor,
+)
+from dagster._core.storage.asset_check_execution_record import (
+    AssetCheckExecutionRecord,
+    AssetCheckExecutionRecordStatus,
+)
+
+from ingestion_pipeline.app.alert_memory import dumped, loaded
+from ingestion_pipeline.app.alerting import Alerting, Delivery
+from ingestion_pipeline.defs.contract import MIGRATION_PHASE
+from ingestion_pipeline.defs.drill import DRILL
+from ingestion_pipeline.defs.resources import PipelineResource
+from ingestion_pipeline.defs.sensors import running
+from ingestion_pipeline.domain.alert import HEALTH, Level, Look, Memory, Trouble, troubles_of
+from ingestion_pipeline.domain.columns import Table
+from ingestion_pipeline.settings import Settings
+
+CHECK, RUN, DRILLED = "check:", "run:", "drill:"
+"""What keys of what Dagster keeps begin with."""
+
+AFRESH = frozenset(
+    {
+        AssetCheckKey(AssetKey(Table.PEOPLE.value), "nothing_pending"),
+        AssetCheckKey(MIGRATION_PHASE, "phase_in_force"),
+    }
+)
+"""Checks of what health looks at anew each time; the last evaluation of theirs may be long out of date."""
+
+COUNTS = ("differences", "breaches")
+"""Metadata of checks that say how much."""
+
+BLOCKED = "DagsterAssetCheckFailedError"
+"""How a step ends in which nothing went wrong but a check that blocks what comes after it."""
+
+_EVALUATED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
+
+
+def alerts(settings: Settings) -> SensorDefinition:
+    """Tells the site's receivers what is wrong, and that it is well again."""
+    alerting = Alerting(settings)
+
+    @sensor(
+        name="alerts",
+        minimum_interval_seconds=settings.automation.alert_sensor_seconds,
+        default_status=running(settings),
+        description="Tells the receivers in section alerts what is wrong, once, and when it is well again.",
+    )
+    def watch(context: SensorEvaluationContext, pipeline: PipelineResource) -> SkipReason:
+        now = datetime.now(UTC)
+        memory = loaded(context.cursor, now)
+        look = _look(context, pipeline, settings, memory, now)
+        memory, deliveries = alerting.tell(memory, look)
+        # Only now: whoever dies before this tells it once more, and forgets nothing.
+        context.update_cursor(dumped(memory))
+        return SkipReason(_said(look, deliveries))
+
+    return watch
+
+
+def _said(look: Look, deliveries: list[Delivery]) -> str:
+    wrong = ", ".join(one.key for one in look.troubles) or "nothing"
+    untold = "".join(f"; {one.error.message}" for one in deliveries if one.error is not None)
+    return f"wrong: {wrong}{untold}"
+
+
+def _look(
+    context: SensorEvaluationContext,
+    pipeline: PipelineResource,
+    settings: Settings,
+    memory: Memory,
+    now: datetime,
+) -> Look:
+    def of_dagster() -> Iterator[Trouble]:
+        repository = context.repository_def
+        if repository is None:
+            raise LookupError("there are no definitions to look at")
+        yield from _failed_checks(context.instance, repository)
+        yield from _failed_runs(context.instance, repository)
+        if settings.automation.enabled:
+            longest = timedelta(days=settings.alerts.drill_age_days)
+            yield from _overdue_drill(context.instance, memory.began, now, longest)
+
+    troubles, unseen = list[Trouble](), list[str]()
+    for key, beginnings, look in (
+        ("site:health", (HEALTH,), lambda: _of_site(pipeline)),
+        ("site:dagster", (CHECK, RUN, DRILLED), of_dagster),
+    ):
+        found, is_seen = _tried(key, look)
+        troubles += found
+        unseen += [] if is_seen else beginnings
+    return Look(now, troubles, tuple(unseen))
+
+
+def _tried(key: str, look: Callable[[], Iterator[Trouble]]) -> tuple[list[Trouble], bool]:
+    """What a look found, and whether it came to its end; that it did not is a trouble by itself."""
+    found = list[Trouble]()
+    title = f"{key.partition(':')[2]} cannot be looked at"
+    try:
+        found.extend(look())
+    except Failure as failure:
+        message, _, hint = (failure.description or "").partition("\n")
+        return [Trouble(key, Level.ERROR, title, message, hint)], False
+    except Exception as error:  # noqa: BLE001 - nothing may keep the rest from being told; its text may quote a value
+        message = f"unexpected {type(error).__name__}"
+        return [Trouble(key, Level.ERROR, title, message, "`ingest doctor` says what is reachable.")], False
+    return found, True
+
+
+def _of_site(pipeline: PipelineResource) -> Iterator[Trouble]:
+    with pipeline.open() as site:
+        yield from troubles_of(site.health().findings)
+
+
+def _failed_checks(instance: DagsterInstance, repository: RepositoryDefinition) -> Iterator[Trouble]:
+    for key in sorted(repository.asset_graph.asset_check_keys - AFRESH):
+        newest = _newest(instance, key)
+        if newest is not None and newest.status is AssetCheckExecutionRecordStatus.FAILED:
+            description = repository.asset_graph.get_check_spec(key).description
+            yield _failed_check(key, newest, description or "")
+
+
+def _newest(instance: DagsterInstance, key: AssetCheckKey) -> AssetCheckExecutionRecord | None:
+    """The newest evaluation of a check; a run that only plans one, or died in it, says nothing."""
+    found = instance.event_log_storage.get_asset_check_execution_history(key, limit=1, status=_EVALUATED)
+    return found[0] if found else None
+
+
+def _failed_check(key: AssetCheckKey, newest: AssetCheckExecutionRecord, should_be: str) -> Trouble:
+    evaluation = newest.evaluation
+    is_error = evaluation is None or evaluation.severity is AssetCheckSeverity.ERROR
+    metadata = evaluation.metadata if evaluation is not None else {}
+    counts = [
+        f"{value.value} {name}"
+        for name in COUNTS
+        if (value := metadata.get(name)) is not None and isinstance(value.value, int)
+    ]
+    name = f"{key.asset_key.to_user_string()}/{key.name}"
+    found = ", ".join(counts) or "it did not pass"
+    return Trouble(
+        key=f"{CHECK}{name}",
+        level=Level.ERROR if is_error else Level.WARNING,
+        title=f"check {name} fails",
+        message=f"{found}, in run {newest.run_id[:8]}; it is to be so: {should_be}",
+        hint=f"Open the check in Dagster: it shows what was found, in run {newest.run_id}.",
+    )
+
+
+def _failed_runs(instance: DagsterInstance, repository: RepositoryDefinition) -> Iterator[Trouble]:
+    # One that was cancelled says nothing.
+    decided = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE]
+    for job in sorted(repository.job_names):
+        for run in instance.get_runs(RunsFilter(job_name=job, statuses=decided), limit=1):
+            if run.status is DagsterRunStatus.FAILURE and (steps := _failed_steps(instance, run.run_id)):
+                yield Trouble(
+                    key=f"{RUN}{job}",
+                    level=Level.ERROR,
+                    title=f"job {job} fails",
+                    message=f"run {run.run_id[:8]} failed: {steps}",
+                    hint=f"Open run {run.run_id} in Dagster: it says what, where and what next.",
+                )
+
+
+def _failed_steps(instance: DagsterInstance, run_id: str) -> str:
+    """Where a run failed; empty where only a check did, which is told by itself."""
+    failed = [
+        (entry.step_key, data.error.cls_name if data.error is not None else None)
+        for entry in instance.all_logs(run_id, of_type=DagsterEventType.STEP_FAILURE)
+        if entry.dagster_event is not None and (data := entry.dagster_event.step_failure_data)
+    ]
+    own = [step for step, error in failed if error != BLOCKED]
+    if not failed:
+        return "before any step did"
+    return f"step {', '.join(str(step) for step in own)}" if own else ""
+
+
+def _overdue_drill(
+    instance: DagsterInstance, began: datetime, now: datetime, longest: timedelta
+) -> Iterator[Trouble]:
+    newest = [_newest(instance, key) for check in DRILL for key in check.check_keys]
+    drilled = [began if one is None else datetime.fromtimestamp(one.create_timestamp, UTC) for one in newest]
+    if now - min(drilled) > longest:
+        last = "never" if None in newest else f"last on {min(drilled):%Y-%m-%d}"
+        yield Trouble(
+            key=f"{DRILLED}overdue",
+            level=Level.WARNING,
+            title="the drill is overdue",
+            message=f"Whether versions and dumps can be brought back was tried out {last}.",
+            hint="Run the job drill, or `ingest drill`; see that schedule drill_weekly is on.",
+        )
