@@ -1,7 +1,8 @@
 """What tells somebody when something goes wrong."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TypeGuard
 
 from dagster import (
     AssetCheckKey,
@@ -29,20 +30,27 @@ from ingestion_pipeline.defs.contract import MIGRATION_PHASE
 from ingestion_pipeline.defs.drill import DRILL
 from ingestion_pipeline.defs.resources import PipelineResource
 from ingestion_pipeline.defs.sensors import running
-from ingestion_pipeline.domain.alert import HEALTH, Level, Look, Memory, Trouble, troubles_of
+from ingestion_pipeline.domain.alert import HEALTH, Level, Look, Memory, Trouble, troubles_of, untold
 from ingestion_pipeline.domain.columns import Table
 from ingestion_pipeline.settings import Settings
 
 CHECK, RUN, DRILLED = "check:", "run:", "drill:"
 """What keys of what Dagster keeps begin with."""
 
+_PEOPLE = AssetKey(Table.PEOPLE.value)
+_CONSISTENCY = AssetCheckKey(_PEOPLE, "dual_write_consistency")
+
 AFRESH = frozenset(
     {
-        AssetCheckKey(AssetKey(Table.PEOPLE.value), "nothing_pending"),
+        _CONSISTENCY,
+        AssetCheckKey(_PEOPLE, "nothing_pending"),
         AssetCheckKey(MIGRATION_PHASE, "phase_in_force"),
     }
 )
 """Checks of what health looks at anew each time; the last evaluation of theirs may be long out of date."""
+
+FOLLOWS = {AssetCheckKey(_PEOPLE, "bytes_equal"): _CONSISTENCY}
+"""Checks that fail whenever another does, and then say nothing new."""
 
 COUNTS = ("differences", "breaches")
 """Metadata of checks that say how much."""
@@ -98,47 +106,56 @@ def _look(
             longest = timedelta(days=settings.alerts.drill_age_days)
             yield from _overdue_drill(context.instance, memory.began, now, longest)
 
-    troubles, unseen = list[Trouble](), list[str]()
-    for key, beginnings, look in (
-        ("site:health", (HEALTH,), lambda: _of_site(pipeline)),
-        ("site:dagster", (CHECK, RUN, DRILLED), of_dagster),
-    ):
-        found, is_seen = _tried(key, look)
-        troubles += found
-        unseen += [] if is_seen else beginnings
-    return Look(now, troubles, tuple(unseen))
+    site, unseen = _tried("site:health", (HEALTH,), lambda: _of_site(pipeline))
+    dagster, unseen_there = _tried("site:dagster", (CHECK, RUN, DRILLED), lambda: (list(of_dagster()), []))
+    return Look(now, [*site, *dagster], (*unseen, *unseen_there))
 
 
-def _tried(key: str, look: Callable[[], Iterator[Trouble]]) -> tuple[list[Trouble], bool]:
-    """What a look found, and whether it came to its end; that it did not is a trouble by itself."""
-    found = list[Trouble]()
+_Found = tuple[Sequence[Trouble], Sequence[str]]
+"""What is wrong, and what could not be looked at."""
+
+
+def _tried(key: str, whole: Sequence[str], look: Callable[[], _Found]) -> _Found:
+    """What a look found; that it did not come to its end is a trouble by itself."""
     title = f"{key.partition(':')[2]} cannot be looked at"
     try:
-        found.extend(look())
+        return look()
     except Failure as failure:
         message, _, hint = (failure.description or "").partition("\n")
-        return [Trouble(key, Level.ERROR, title, message, hint)], False
-    except Exception as error:  # noqa: BLE001 - nothing may keep the rest from being told; its text may quote a value
-        message = f"unexpected {type(error).__name__}"
-        return [Trouble(key, Level.ERROR, title, message, "`ingest doctor` says what is reachable.")], False
-    return found, True
+    except Exception as error:  # noqa: BLE001 - the rest is told all the same; its text may quote a value
+        message, hint = f"unexpected {type(error).__name__}", "`ingest doctor` says what is reachable."
+    return [Trouble(key, Level.ERROR, title, message, hint)], whole
 
 
-def _of_site(pipeline: PipelineResource) -> Iterator[Trouble]:
+def _of_site(pipeline: PipelineResource) -> _Found:
     with pipeline.open() as site:
-        yield from troubles_of(site.health().findings)
+        findings = site.health().findings
+    return troubles_of(findings), untold(findings)
 
 
 def _failed_checks(instance: DagsterInstance, repository: RepositoryDefinition) -> Iterator[Trouble]:
     for key in sorted(repository.asset_graph.asset_check_keys - AFRESH):
         newest = _newest(instance, key)
-        if newest is not None and newest.status is AssetCheckExecutionRecordStatus.FAILED:
+        if _has_failed(newest) and not _has_failed(_newest(instance, FOLLOWS.get(key)), newest.run_id):
             description = repository.asset_graph.get_check_spec(key).description
             yield _failed_check(key, newest, description or "")
 
 
-def _newest(instance: DagsterInstance, key: AssetCheckKey) -> AssetCheckExecutionRecord | None:
+def _has_failed(
+    newest: AssetCheckExecutionRecord | None, run_id: str | None = None
+) -> TypeGuard[AssetCheckExecutionRecord]:
+    """Whether a check has failed, in this run if one is named."""
+    return (
+        newest is not None
+        and newest.status is AssetCheckExecutionRecordStatus.FAILED
+        and run_id in (None, newest.run_id)
+    )
+
+
+def _newest(instance: DagsterInstance, key: AssetCheckKey | None) -> AssetCheckExecutionRecord | None:
     """The newest evaluation of a check; a run that only plans one, or died in it, says nothing."""
+    if key is None:
+        return None
     found = instance.event_log_storage.get_asset_check_execution_history(key, limit=1, status=_EVALUATED)
     return found[0] if found else None
 

@@ -146,12 +146,18 @@ HEALTH = "health:"
 """What the key of a finding begins with."""
 
 
+GRAVE = frozenset({"consistency", "pending_age", "fallback", "disk"})
+"""Findings that are errors although they are figures: the sides are not equal, or soon nobody can write."""
+
+_POSTGRES = "postgres"
+
+
 def troubles_of(findings: Sequence[Finding]) -> list[Trouble]:
-    """What is wrong, of what was found; a figure past its limit is a warning, all else an error."""
+    """What is wrong, of what was found; a figure past its limit is mostly a warning, all else an error."""
     return [
         Trouble(
             key=f"{HEALTH}{one.name}",
-            level=Level.ERROR if one.measured is None else Level.WARNING,
+            level=Level.ERROR if one.measured is None or one.name in GRAVE else Level.WARNING,
             title=one.name.replace("_", " "),
             message=one.message,
             hint=one.hint,
@@ -159,6 +165,12 @@ def troubles_of(findings: Sequence[Finding]) -> list[Trouble]:
         for one in findings
         if not one.ok
     ]
+
+
+def untold(findings: Sequence[Finding]) -> list[str]:
+    """Keys of findings that passed only because nobody can tell while PostgreSQL is away."""
+    is_away = any(one.name == _POSTGRES and not one.ok for one in findings)
+    return [f"{HEALTH}{one.name}" for one in findings if is_away and one.ok and one.measured is None]
 
 
 def remember(memory: Memory, look: Look) -> Memory:

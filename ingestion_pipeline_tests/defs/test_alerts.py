@@ -28,10 +28,12 @@ from ingestion_pipeline.settings import load_settings
 from ingestion_pipeline_tests.conftest import Site
 from ingestion_pipeline_tests.defs.conftest import Dagster, away, make_run
 from ingestion_pipeline_tests.receiving import Web, post, web
+from ingestion_pipeline_tests.reused import database, reused_database
+
+__all__ = ["database", "reused_database"]
 
 MARKER = "Canary Canarius"
-CONSISTENCY = "check:people/dual_write_consistency"
-BYTES = "check:people/bytes_equal"
+CONSISTENCY = "health:consistency"
 
 
 class Watched:
@@ -43,10 +45,14 @@ class Watched:
         self.said = ""
 
     def look(self) -> None:
+        definitions = self.dagster.definitions
         with build_sensor_context(
-            instance=self.dagster.instance, cursor=self.cursor, definitions=self.dagster.definitions
+            instance=self.dagster.instance,
+            cursor=self.cursor,
+            definitions=definitions,
+            resources=definitions.resources,
         ) as context:
-            found = self.dagster.definitions.resolve_sensor_def("alerts")(context)
+            found = definitions.resolve_sensor_def("alerts")(context)
             self.cursor = context.cursor
         assert isinstance(found, SkipReason)
         self.said = str(found.skip_message)
@@ -121,7 +127,7 @@ def test_postgres_away_is_told_once_and_once_that_it_is_back(watch: Watch, hook:
 
 
 @pytest.mark.usefixtures("synced")
-def test_a_check_that_fails_is_told_by_its_evaluation_and_without_a_value(
+def test_a_difference_is_told_once_and_without_a_value(
     watch: Watch, hook: Web, site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -133,14 +139,12 @@ def test_a_check_that_fails_is_told_by_its_evaluation_and_without_a_value(
     watched.look()
     watched.look()
 
-    # The run failed too, but by the check alone: that is not told twice.
-    assert {one["key"]: (one["event"], one["level"]) for one in hook.got} == {
-        CONSISTENCY: ("raised", "error"),
-        BYTES: ("raised", "error"),
-    }
-    [consistency] = [one for one in hook.got if one["key"] == CONSISTENCY]
-    assert consistency["message"].startswith(f"1 differences, in run {run.run_id[:8]}")
-    assert consistency["site"].endswith(str(site.folder))
+    # Two checks and the run failed too, but by the same difference alone: that is not told again.
+    assert not run.success
+    [got] = hook.got
+    assert (got["event"], got["key"], got["level"]) == ("raised", CONSISTENCY, "error")
+    assert got["message"] == "the last comparison found 1 differences"
+    assert got["site"].endswith(str(site.folder))
     assert MARKER not in f"{hook.got}{watched.cursor}{watched.said}{caplog.text}"
     hook.got.clear()
 
@@ -149,7 +153,7 @@ def test_a_check_that_fails_is_told_by_its_evaluation_and_without_a_value(
     watched.look()
     watched.look()
 
-    assert sorted(hook.take()) == [("recovered", BYTES), ("recovered", CONSISTENCY)]
+    assert hook.take() == [("recovered", CONSISTENCY)]
 
 
 @op
@@ -273,8 +277,8 @@ def test_a_receiver_that_was_down_is_told_when_it_is_up(watch: Watch, site: Site
         watched.look()
         watched.look()
 
-    assert len(second.got) == 2
-    assert all("text" in one for one in second.got)
+    [got] = second.got
+    assert "the last comparison found 1 differences" in got["text"]
 
 
 @pytest.mark.usefixtures("synced")
@@ -290,11 +294,11 @@ def test_one_receiver_down_keeps_nothing_from_the_others(
         watched.look()
         watched.look()
 
-    assert sorted(hook.told) == [("raised", BYTES), ("raised", CONSISTENCY)]
-    assert len(mailbox.letters) == 2
+    assert hook.told == [("raised", CONSISTENCY)]
+    assert len(mailbox.letters) == 1
     assert not any(MARKER in letter.as_string() for letter in mailbox.letters)
     kept = json.loads(watched.cursor or "")["told"]
-    assert {name: len(told) for name, told in kept.items()} == {"log": 2, "webhook": 2, "email": 2}
+    assert {name: len(told) for name, told in kept.items()} == {"log": 1, "webhook": 1, "email": 1}
     assert "CANARY" not in f"{caplog.text}{watched.said}{watched.cursor}"
     assert caplog.text.count("slack (http://127.0.0.1:1) could not be told") == 2
 
@@ -310,7 +314,7 @@ def test_what_was_told_before_a_crash_is_told_once_more_at_most(watch: Watch, ho
     watched.look()
     watched.look()
 
-    assert sorted(hook.told) == sorted(2 * [("raised", BYTES), ("raised", CONSISTENCY)])
+    assert hook.told == 2 * [("raised", CONSISTENCY)]
 
 
 @pytest.mark.usefixtures("synced")
@@ -325,7 +329,7 @@ def test_a_receiver_is_tried_again_only_where_that_may_help(watch: Watch, hook: 
     hook.answers = [500, 429]
     watched.look()
 
-    assert (hook.asked, len(hook.got)) == (1 + 4, 2)
+    assert (hook.asked, len(hook.got)) == (1 + 3, 1)
 
 
 @pytest.mark.usefixtures("synced")
@@ -427,6 +431,6 @@ def test_with_nothing_set_the_log_is_told(
     watched.look()
 
     told = [one for one in caplog.records if one.name == "ingestion_pipeline.alerts"]
-    assert [one.levelname for one in told] == ["ERROR", "ERROR"]
+    assert [one.levelname for one in told] == ["ERROR"]
     assert f"[{CONSISTENCY}]" in caplog.text
     assert MARKER not in caplog.text

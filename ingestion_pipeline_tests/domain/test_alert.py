@@ -18,6 +18,7 @@ from ingestion_pipeline.domain.alert import (
     note,
     remember,
     troubles_of,
+    untold,
 )
 from ingestion_pipeline.domain.health import Finding
 
@@ -153,7 +154,8 @@ def test_what_nobody_can_read_any_more_is_begun_anew(text: str | None) -> None:
 def test_only_what_is_bad_is_a_trouble_and_a_figure_only_a_warning() -> None:
     findings = [
         Finding("postgres", ok=False, measured=None, limit=None, message="away", hint="start it"),
-        Finding("pending_age", ok=False, measured=300, limit=120, message="late"),
+        Finding("long_transaction", ok=False, measured=300, limit=120, message="late"),
+        Finding("consistency", ok=False, measured=3, limit=0, message="3 differences"),
         Finding("disk", ok=True, measured=3, limit=1, message="room"),
     ]
 
@@ -161,5 +163,18 @@ def test_only_what_is_bad_is_a_trouble_and_a_figure_only_a_warning() -> None:
 
     assert found == [
         ("health:postgres", Level.ERROR, "away", "start it"),
-        ("health:pending_age", Level.WARNING, "late", ""),
+        ("health:long_transaction", Level.WARNING, "late", ""),
+        ("health:consistency", Level.ERROR, "3 differences", ""),
     ]
+
+
+@pytest.mark.parametrize(("is_there", "keys"), [(True, []), (False, ["health:consistency"])])
+def test_what_nobody_can_tell_without_postgres_is_not_well(*, is_there: bool, keys: list[str]) -> None:
+    findings = [
+        Finding("postgres", ok=is_there, measured=None, limit=None, message=""),
+        Finding("consistency", ok=True, measured=None, limit=None, message="not known"),
+        Finding("disk", ok=True, measured=3, limit=1, message="room"),
+        Finding("fallback", ok=False, measured=None, limit=1, message=""),
+    ]
+
+    assert untold(findings) == keys
