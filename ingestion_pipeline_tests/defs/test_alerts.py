@@ -13,10 +13,8 @@ from dagster import (
     DagsterRunStatus,
     Definitions,
     Failure,
-    SkipReason,
     asset,
     asset_check,
-    build_sensor_context,
     define_asset_job,
     job,
     op,
@@ -27,6 +25,7 @@ from ingestion_pipeline.defs.build import build_definitions
 from ingestion_pipeline.settings import load_settings
 from ingestion_pipeline_tests.conftest import Site
 from ingestion_pipeline_tests.defs.conftest import Dagster, away, make_run
+from ingestion_pipeline_tests.defs.looking import Sensor
 from ingestion_pipeline_tests.receiving import Web, post, web
 from ingestion_pipeline_tests.reused import database, reused_database
 
@@ -36,35 +35,13 @@ MARKER = "Canary Canarius"
 CONSISTENCY = "health:consistency"
 
 
-class Watched:
-    """The sensor of a site, called as the daemon calls it."""
-
-    def __init__(self, dagster: Dagster) -> None:
-        self.dagster = dagster
-        self.cursor: str | None = None
-        self.said = ""
-
-    def look(self) -> None:
-        definitions = self.dagster.definitions
-        with build_sensor_context(
-            instance=self.dagster.instance,
-            cursor=self.cursor,
-            definitions=definitions,
-            resources=definitions.resources,
-        ) as context:
-            found = definitions.resolve_sensor_def("alerts")(context)
-            self.cursor = context.cursor
-        assert isinstance(found, SkipReason)
-        self.said = str(found.skip_message)
-
-
 @pytest.fixture
 def hook() -> Iterator[Web]:
     with web() as opened:
         yield opened
 
 
-Watch = Callable[..., Watched]
+Watch = Callable[..., Sensor]
 
 
 @pytest.fixture
@@ -73,12 +50,12 @@ def watch(site: Site, hook: Web, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wa
     monkeypatch.setattr(alerting, "PAUSES", (0.0, 0.0))
     with DagsterInstance.ephemeral() as instance:
 
-        def make(more: str = "", others: Definitions | None = None) -> Watched:
+        def make(more: str = "", others: Definitions | None = None) -> Sensor:
             section = f"alerts:\n  webhook_url: {hook.url}\n"
             site.config.write_text(f"migration:\n  phase: dual_write\n{section}{more}")
             definitions = build_definitions(load_settings(site.config))
             merged = definitions if others is None else Definitions.merge(definitions, others)
-            return Watched(Dagster(merged, instance))
+            return Sensor(Dagster(merged, instance), "alerts")
 
         yield make
 
@@ -370,7 +347,7 @@ def test_nothing_that_goes_wrong_in_looking_ends_it(
     assert MARKER not in f"{hook.got}{watched.cursor}{watched.said}"
 
 
-def began(watched: Watched, days: float) -> None:
+def began(watched: Sensor, days: float) -> None:
     """Have the first look been so long ago."""
     watched.look()
     kept = json.loads(watched.cursor or "")
@@ -422,7 +399,7 @@ def test_with_automation_off_no_drill_is_awaited(watch: Watch, hook: Web) -> Non
 def test_with_nothing_set_the_log_is_told(
     dagster: Dagster, site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    watched = Watched(dagster)
+    watched = Sensor(dagster, "alerts")
     edit(site, MARKER)
     dagster.run("compare")
     caplog.clear()

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from dagster import DagsterRunStatus, DefaultSensorStatus, RunRequest, SkipReason, build_sensor_context
+from dagster import DagsterRunStatus, DefaultSensorStatus
 
 from ingestion_pipeline.app import Pipeline
 from ingestion_pipeline.defs.build import build_definitions
@@ -11,6 +11,7 @@ from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.settings import load_settings
 from ingestion_pipeline_tests.conftest import Site
 from ingestion_pipeline_tests.defs.conftest import Dagster, away, make_run
+from ingestion_pipeline_tests.defs.looking import COMPARE, Sensor
 from ingestion_pipeline_tests.phases import lead
 from ingestion_pipeline_tests.reused import database, reused_database
 from ingestion_pipeline_tests.strays import stray
@@ -22,34 +23,9 @@ SEEN = "both sides are as they were when they were looked at"
 COMPARED = "both sides were compared as they are now"
 
 
-class Watched:
-    """The sensor of a site, called as the daemon calls it."""
-
-    def __init__(self, dagster: Dagster) -> None:
-        self.dagster = dagster
-        self.cursor: str | None = None
-        self.keys: list[str | None] = []
-
-    def look(self) -> str:
-        definitions = self.dagster.definitions
-        with build_sensor_context(
-            instance=self.dagster.instance, cursor=self.cursor, resources=definitions.resources
-        ) as context:
-            found = definitions.resolve_sensor_def("compare_when_quiet")(context)
-            self.cursor = context.cursor
-        if isinstance(found, RunRequest):
-            self.keys.append(found.run_key)
-            return "compare"
-        assert isinstance(found, SkipReason)
-        return str(found.skip_message)
-
-    def looks(self, times: int) -> list[str]:
-        return [self.look() for _ in range(times)]
-
-
 @pytest.fixture
-def watched(dagster: Dagster) -> Watched:
-    return Watched(dagster)
+def watched(dagster: Dagster) -> Sensor:
+    return Sensor(dagster, "compare_when_quiet")
 
 
 @pytest.fixture
@@ -64,14 +40,14 @@ def plant(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("synced")
-def test_a_difference_is_compared_once_and_found(watched: Watched, site: Site) -> None:
-    assert watched.looks(3) == [CHANGED, "compare", SEEN]
+def test_a_difference_is_compared_once_and_found(watched: Sensor, site: Site) -> None:
+    assert watched.looks(3) == [CHANGED, COMPARE, SEEN]
     watched.dagster.run("compare")
     assert watched.look() == SEEN
 
     plant(site)
 
-    assert watched.looks(2) == [CHANGED, "compare"]
+    assert watched.looks(2) == [CHANGED, COMPARE]
     assert not watched.dagster.run("compare").success
     # What the comparison found is no reason to compare again.
     assert watched.looks(3) == [SEEN] * 3
@@ -79,23 +55,23 @@ def test_a_difference_is_compared_once_and_found(watched: Watched, site: Site) -
 
 
 @pytest.mark.usefixtures("synced")
-def test_a_state_that_others_compared_is_not_compared(watched: Watched, site: Site) -> None:
+def test_a_state_that_others_compared_is_not_compared(watched: Sensor, site: Site) -> None:
     plant(site)
     watched.dagster.run("compare")
 
     assert watched.looks(3) == [CHANGED, COMPARED, SEEN]
 
 
-def test_nothing_is_compared_while_somebody_writes(watched: Watched, synced: Pipeline) -> None:
+def test_nothing_is_compared_while_somebody_writes(watched: Sensor, synced: Pipeline) -> None:
     for name in ("Ada", "Grace", "Edsger"):
         synced.write("500", {"name": name})
         assert watched.look() == CHANGED
 
-    assert watched.looks(2) == ["compare", SEEN]
+    assert watched.looks(2) == [COMPARE, SEEN]
 
 
 @pytest.mark.usefixtures("synced")
-def test_whoever_brings_the_sides_level_goes_first(watched: Watched, site: Site) -> None:
+def test_whoever_brings_the_sides_level_goes_first(watched: Sensor, site: Site) -> None:
     plant(site)
     watched.look()
     run = make_run(watched.dagster, "migrate", DagsterRunStatus.STARTED)
@@ -112,7 +88,7 @@ def test_whoever_brings_the_sides_level_goes_first(watched: Watched, site: Site)
     assert watched.looks(2) == [CHANGED, COMPARED]
 
 
-def test_what_is_pending_is_settled_first(watched: Watched, synced: Pipeline) -> None:
+def test_what_is_pending_is_settled_first(watched: Sensor, synced: Pipeline) -> None:
     lead(synced, Phase.DATABASE_PRIMARY)
     with synced.pool.transaction() as cursor:
         cursor.execute(
@@ -123,22 +99,22 @@ def test_what_is_pending_is_settled_first(watched: Watched, synced: Pipeline) ->
     assert watched.looks(2) == [CHANGED, "what is pending is settled first"]
     synced.settle()
 
-    assert watched.looks(2) == [CHANGED, "compare"]
+    assert watched.looks(2) == [CHANGED, COMPARE]
 
 
 @pytest.mark.parametrize("phase", [Phase.ORIGINAL, Phase.DATABASE_NATIVE])
-def test_one_side_is_not_compared(watched: Watched, synced: Pipeline, phase: Phase) -> None:
+def test_one_side_is_not_compared(watched: Sensor, synced: Pipeline, phase: Phase) -> None:
     lead(synced, phase)
 
     assert watched.looks(2) == ["there are no two sides that are kept equal now"] * 2
 
 
 @pytest.mark.usefixtures("synced")
-def test_postgres_away_is_no_failure(watched: Watched) -> None:
+def test_postgres_away_is_no_failure(watched: Sensor) -> None:
     with away():
         assert "PostgreSQL cannot be used" in watched.look()
 
-    assert watched.looks(2) == [CHANGED, "compare"]
+    assert watched.looks(2) == [CHANGED, COMPARE]
 
 
 def test_it_may_be_switched_off_and_looks_as_often_as_asked_for(site: Site) -> None:
