@@ -26,12 +26,13 @@ from dagster._core.storage.asset_check_execution_record import (
 
 from ingestion_pipeline.app.alert_memory import dumped, loaded
 from ingestion_pipeline.app.alerting import Alerting, Delivery
-from ingestion_pipeline.defs.contract import MIGRATION_PHASE
+from ingestion_pipeline.defs.contract import DATABASE_HEALTH, MIGRATION_PHASE
 from ingestion_pipeline.defs.drill import DRILL
 from ingestion_pipeline.defs.resources import PipelineResource
 from ingestion_pipeline.defs.sensors import running
 from ingestion_pipeline.domain.alert import HEALTH, Level, Look, Memory, Trouble, troubles_of, untold
 from ingestion_pipeline.domain.columns import Table
+from ingestion_pipeline.domain.findings import NAMES
 from ingestion_pipeline.settings import Settings
 
 CHECK, RUN, DRILLED = "check:", "run:", "drill:"
@@ -45,6 +46,7 @@ AFRESH = frozenset(
         _CONSISTENCY,
         AssetCheckKey(_PEOPLE, "nothing_pending"),
         AssetCheckKey(MIGRATION_PHASE, "phase_in_force"),
+        *(AssetCheckKey(DATABASE_HEALTH, name) for name in NAMES),
     }
 )
 """Checks of what health looks at anew each time; the last evaluation of theirs may be long out of date."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from ingestion_pipeline.domain.findings import GRAVE
 from ingestion_pipeline.domain.health import Finding
 
 
@@ -146,18 +147,15 @@ HEALTH = "health:"
 """What the key of a finding begins with."""
 
 
-GRAVE = frozenset({"consistency", "pending_age", "fallback", "disk"})
-"""Findings that are errors although they are figures: the sides are not equal, or soon nobody can write."""
-
 _POSTGRES = "postgres"
 
 
 def troubles_of(findings: Sequence[Finding]) -> list[Trouble]:
-    """What is wrong, of what was found; a figure past its limit is mostly a warning, all else an error."""
+    """What is wrong, of what was found."""
     return [
         Trouble(
             key=f"{HEALTH}{one.name}",
-            level=Level.ERROR if one.measured is None or one.name in GRAVE else Level.WARNING,
+            level=Level.ERROR if one.name in GRAVE else Level.WARNING,
             title=one.name.replace("_", " "),
             message=one.message,
             hint=one.hint,

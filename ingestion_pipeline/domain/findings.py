@@ -27,6 +27,9 @@ NAMES = (
 )
 """In the order of every look."""
 
+GRAVE = frozenset({"postgres", "consistency", "conflicts", "fallback", "disk"})
+"""What is at stake: writes, or that both sides are equal. The rest is for somebody to look at in time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

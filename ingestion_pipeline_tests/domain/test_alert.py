@@ -151,7 +151,7 @@ def test_what_nobody_can_read_any_more_is_begun_anew(text: str | None) -> None:
     assert loaded(text, NOON) == Memory(NOON)
 
 
-def test_only_what_is_bad_is_a_trouble_and_a_figure_only_a_warning() -> None:
+def test_only_what_is_bad_is_a_trouble_and_an_error_where_much_is_at_stake() -> None:
     findings = [
         Finding("postgres", ok=False, measured=None, limit=None, message="away", hint="start it"),
         Finding("long_transaction", ok=False, measured=300, limit=120, message="late"),

@@ -13,11 +13,8 @@ from dagster import (
 
 from ingestion_pipeline.defs.contract import DATABASE_HEALTH
 from ingestion_pipeline.defs.resources import PipelineResource
-from ingestion_pipeline.domain.findings import NAMES
+from ingestion_pipeline.domain.findings import GRAVE, NAMES
 from ingestion_pipeline.domain.health import Finding, Health, Signal
-
-GRAVE = {"postgres", "consistency", "conflicts", "fallback", "disk"}
-"""What is at stake: writes, or that both sides are equal. The rest is for somebody to look at in time."""
 
 ABOUT = {
     "postgres": "PostgreSQL answers.",
