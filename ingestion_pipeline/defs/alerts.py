@@ -87,8 +87,8 @@ def alerts(settings: Settings) -> SensorDefinition:
 
 def _said(look: Look, deliveries: list[Delivery]) -> str:
     wrong = ", ".join(one.key for one in look.troubles) or "nothing"
-    untold = "".join(f"; {one.error.message}" for one in deliveries if one.error is not None)
-    return f"wrong: {wrong}{untold}"
+    undelivered = "".join(f"; {one.error.message}" for one in deliveries if one.error is not None)
+    return f"wrong: {wrong}{undelivered}"
 
 
 def _look(
