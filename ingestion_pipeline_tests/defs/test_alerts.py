@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from dagster import (
+    AssetCheckEvaluation,
     AssetCheckResult,
     AssetCheckSeverity,
+    AssetKey,
     DagsterInstance,
     DagsterRunStatus,
     Definitions,
@@ -224,6 +226,19 @@ def test_a_sites_own_check_is_told_by_what_it_is_for_and_its_run_stays_green(wat
     assert (got["event"], got["key"], got["level"]) == ("raised", "check:own/is_well", "warning")
     assert "It is as it should be." in got["message"]
     assert MARKER not in f"{hook.got}{watched.cursor}"
+
+
+@pytest.mark.usefixtures("synced")
+def test_bytes_that_differ_alone_are_told(watch: Watch, hook: Web) -> None:
+    watched = watch()
+    watched.dagster.run("compare")
+    watched.dagster.instance.report_runless_asset_event(
+        AssetCheckEvaluation(asset_key=AssetKey("people"), check_name="bytes_equal", passed=False)
+    )
+
+    watched.look()
+
+    assert hook.told == [("raised", "check:people/bytes_equal")]
 
 
 @pytest.mark.usefixtures("synced")
