@@ -6,9 +6,9 @@ import pytest
 from dagster import AssetKey, DefaultScheduleStatus
 
 from ingestion_pipeline.app import Pipeline
-from ingestion_pipeline.defs.assets.database_health import ABOUT, GRAVE
+from ingestion_pipeline.defs.assets.database_health import ABOUT
 from ingestion_pipeline.defs.build import build_definitions
-from ingestion_pipeline.domain.findings import NAMES
+from ingestion_pipeline.domain.findings import GRAVE, NAMES
 from ingestion_pipeline.settings import load_settings
 from ingestion_pipeline_tests.conftest import Site
 from ingestion_pipeline_tests.defs.conftest import Dagster, away, checks, materialized, metadata
