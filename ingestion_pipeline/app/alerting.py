@@ -3,24 +3,30 @@
 import logging
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from ingestion_pipeline.domain.alert import (
+    HEALTH,
     Alert,
     Event,
     Level,
     Look,
     Memory,
     Rules,
+    Trouble,
     due,
-    forget_all_but,
     note,
     remember,
+    troubles_of,
+    untold,
 )
+from ingestion_pipeline.domain.errors import PipelineError
+from ingestion_pipeline.domain.health import Health
 from ingestion_pipeline.settings import Alerts, Settings
+from ingestion_pipeline.stores.alert_memory import AlertMemory
 from ingestion_pipeline.stores.receivers.log import Log
 from ingestion_pipeline.stores.receivers.mail import Mail
 from ingestion_pipeline.stores.receivers.receiver import Receiver, UndeliveredError
@@ -50,32 +56,71 @@ class Delivery:
     error: UndeliveredError | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a look.
+
+    Attributes:
+        troubles: What is wrong.
+        looked: Beginnings of the keys of what was looked at.
+        unseen: Those keys among them about which nothing could be told.
+    """
+
+    troubles: Sequence[Trouble]
+    looked: Sequence[str]
+    unseen: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a look.
+
+    Attributes:
+        look: What was found.
+        deliveries: What became of it, by receiver.
+    """
+
+    look: Look
+    deliveries: Sequence[Delivery]
+
+
 class Alerting:
-    """The receivers of a site.
+    """The receivers of a site, and what they have been told; the same for all who look.
 
     Args:
         settings: The site's.
     """
 
     def __init__(self, settings: Settings) -> None:
+        self.memory = AlertMemory(settings.paths.state_dir)
         self._receivers = receivers(settings.alerts)
         asked = settings.alerts
         self._rules = Rules(asked.patience, timedelta(hours=asked.remind_hours))
         self._site = f"{socket.gethostname()}:{settings.base}"
 
-    def tell(self, memory: Memory, look: Look) -> tuple[Memory, list[Delivery]]:
-        """Tell every receiver what it has not been told yet.
+    def look(self, parts: Callable[[datetime, datetime], Sequence[Part]]) -> Outcome:
+        """Look, and tell every receiver what it has not been told yet; nobody else does so meanwhile.
 
         A receiver that cannot be told keeps the others from nothing, and is told at the next look.
 
         Args:
-            memory: What is known from before.
-            look: What was found now.
+            parts: Looks, given the time and when the first look of all was.
 
-        Returns:
-            What is to be kept for the next look, and what became of it by receiver.
+        Raises:
+            UnavailableError: Somebody else looked all the time.
         """
-        now = forget_all_but(remember(memory, look), [one.name for one in self._receivers])
+        with self.memory.alone():
+            now = datetime.now(UTC)
+            before = self.memory.load(now)
+            look = _whole(now, parts(now, before.began))
+            memory, deliveries = self._tell(before, look)
+            # Only now: whoever dies before this tells it once more, and forgets nothing.
+            self.memory.keep(memory)
+            return Outcome(look, deliveries)
+
+    def _tell(self, memory: Memory, look: Look) -> tuple[Memory, list[Delivery]]:
+        """What is to be kept for the next look, and what became of this one by receiver."""
+        now = remember(memory, look)
         deliveries = self._deliver(
             {one.name: due(now, one.name, look, self._rules) for one in self._receivers}
         )
@@ -114,6 +159,39 @@ class Alerting:
             except UndeliveredError as error:
                 return Delivery(receiver.name, alerts[:number], error)
         return Delivery(receiver.name, alerts)
+
+
+def of_health(health: Callable[[], Health]) -> Part:
+    """What is wrong by the findings of health, which every look begins with."""
+
+    def found() -> Part:
+        findings = health().findings
+        return Part(troubles_of(findings), [HEALTH], untold(findings))
+
+    return tried("site:health", found)
+
+
+def tried(key: str, look: Callable[[], Part]) -> Part:
+    """A part of a look; that it did not come to its end is a trouble by itself, of this key."""
+    try:
+        part = look()
+    except PipelineError as error:
+        message, hint = str(error), error.hint
+    except Exception as error:  # noqa: BLE001 - the rest is told all the same; its text may quote a value
+        message, hint = f"unexpected {type(error).__name__}", "`ingest doctor` says what is reachable."
+    else:
+        return replace(part, looked=[*part.looked, key])
+    title = f"{key.partition(':')[2]} cannot be looked at"
+    return Part([Trouble(key, Level.ERROR, title, message, hint)], [key])
+
+
+def _whole(at: datetime, parts: Sequence[Part]) -> Look:
+    return Look(
+        at,
+        troubles=[one for part in parts for one in part.troubles],
+        looked=[beginning for part in parts for beginning in part.looked],
+        unseen=[key for part in parts for key in part.unseen],
+    )
 
 
 def receivers(settings: Alerts) -> list[Receiver]:

@@ -144,6 +144,14 @@ class Pipeline:
         """The three tables."""
         return self._places.tables
 
+    def disconnect(self) -> None:
+        """Close the connections to the database; they are made anew when they are needed.
+
+        A server that takes no new connections any more may go on with those it has. Whoever looks whether
+        it is there makes one for each look.
+        """
+        self._places.disconnect()
+
     def embedded(self) -> EmbeddedServer:
         """The embedded server; an error where the configuration names another."""
         return self._places.embedded()

@@ -186,6 +186,12 @@ class Places:
         except ReplicaUnfitError as error:
             return on_primary(), error.message
 
+    def disconnect(self) -> None:
+        """Close the connections to the database; they are made anew when they are needed."""
+        with self._opening:
+            if "_pool" in self.__dict__:
+                self._pool.close()
+
     @property
     def tables(self) -> PostgresTables:
         """The three tables; only `begin` makes them where there are none.

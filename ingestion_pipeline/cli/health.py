@@ -1,7 +1,5 @@
 """`ingest health` and `ingest metrics`: how the site is, for people and for Prometheus."""
 
-import signal
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +7,7 @@ import click
 
 from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.frame import Frame, as_json_line, command
+from ingestion_pipeline.cli.stopping import until_stopped
 from ingestion_pipeline.domain.errors import Exit
 from ingestion_pipeline.domain.health import Finding, Health
 
@@ -102,12 +101,6 @@ def metrics(frame: Frame, *, textfile: Path | None, serve: bool, port: int) -> N
 
 
 def _serve(frame: Frame, found: "Metrics", port: int) -> None:
-    stopped = threading.Event()
-    before = {one: signal.signal(one, lambda *_: stopped.set()) for one in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with found.serving(port) as address:
-            click.echo(as_json_line({"url": address}) if frame.as_json else f"Serving {address}")
-            stopped.wait()
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+    with until_stopped() as stopped, found.serving(port) as address:
+        click.echo(as_json_line({"url": address}) if frame.as_json else f"Serving {address}")
+        stopped.wait()

@@ -1,6 +1,6 @@
 """What tells somebody when something goes wrong."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TypeGuard
 
@@ -24,15 +24,16 @@ from dagster._core.storage.asset_check_execution_record import (
     AssetCheckExecutionRecordStatus,
 )
 
-from ingestion_pipeline.app.alert_memory import dumped, loaded
-from ingestion_pipeline.app.alerting import Alerting, Delivery
+from ingestion_pipeline.app.alerting import Alerting, Outcome, Part, of_health, tried
 from ingestion_pipeline.defs.contract import DATABASE_HEALTH, MIGRATION_PHASE
 from ingestion_pipeline.defs.drill import DRILL
 from ingestion_pipeline.defs.resources import PipelineResource
 from ingestion_pipeline.defs.sensors import running
-from ingestion_pipeline.domain.alert import HEALTH, Level, Look, Memory, Trouble, troubles_of, untold
+from ingestion_pipeline.domain.alert import Level, Trouble
 from ingestion_pipeline.domain.columns import Table
+from ingestion_pipeline.domain.errors import PipelineError
 from ingestion_pipeline.domain.findings import NAMES
+from ingestion_pipeline.domain.health import Health
 from ingestion_pipeline.settings import Settings
 
 CHECK, RUN, DRILLED = "check:", "run:", "drill:"
@@ -74,65 +75,47 @@ def alerts(settings: Settings) -> SensorDefinition:
         description="Tells the receivers in section alerts what is wrong, once, and when it is well again.",
     )
     def watch(context: SensorEvaluationContext, pipeline: PipelineResource) -> SkipReason:
-        now = datetime.now(UTC)
-        memory = loaded(context.cursor, now)
-        look = _look(context, pipeline, settings, memory, now)
-        memory, deliveries = alerting.tell(memory, look)
-        # Only now: whoever dies before this tells it once more, and forgets nothing.
-        context.update_cursor(dumped(memory))
-        return SkipReason(_said(look, deliveries))
+        def of_dagster(now: datetime, began: datetime) -> Part:
+            return tried("site:dagster", lambda: _of_dagster(context, settings, now, began))
+
+        try:
+            outcome = alerting.look(
+                lambda now, began: [of_health(lambda: _health(pipeline)), of_dagster(now, began)]
+            )
+        except PipelineError as error:
+            return SkipReason(f"nobody was told: {error.message}")
+        return SkipReason(_said(outcome))
 
     return watch
 
 
-def _said(look: Look, deliveries: list[Delivery]) -> str:
-    wrong = ", ".join(one.key for one in look.troubles) or "nothing"
-    undelivered = "".join(f"; {one.error.message}" for one in deliveries if one.error is not None)
-    return f"wrong: {wrong}{undelivered}"
+def _said(outcome: Outcome) -> str:
+    wrong = ", ".join(one.key for one in outcome.look.troubles) or "nothing"
+    errors = [one.error.message for one in outcome.deliveries if one.error is not None]
+    return "; ".join([f"wrong: {wrong}", *errors])
 
 
-def _look(
-    context: SensorEvaluationContext,
-    pipeline: PipelineResource,
-    settings: Settings,
-    memory: Memory,
-    now: datetime,
-) -> Look:
-    def of_dagster() -> Iterator[Trouble]:
-        repository = context.repository_def
-        if repository is None:
-            raise LookupError("there are no definitions to look at")
-        yield from _failed_checks(context.instance, repository)
-        yield from _failed_runs(context.instance, repository)
-        if settings.automation.enabled:
-            longest = timedelta(days=settings.alerts.drill_age_days)
-            yield from _overdue_drill(context.instance, memory.began, now, longest)
-
-    site, unseen = _tried("site:health", (HEALTH,), lambda: _of_site(pipeline))
-    dagster, unseen_there = _tried("site:dagster", (CHECK, RUN, DRILLED), lambda: (list(of_dagster()), []))
-    return Look(now, [*site, *dagster], (*unseen, *unseen_there))
-
-
-_Found = tuple[Sequence[Trouble], Sequence[str]]
-"""What is wrong, and what could not be looked at."""
-
-
-def _tried(key: str, whole: Sequence[str], look: Callable[[], _Found]) -> _Found:
-    """What a look found; that it did not come to its end is a trouble by itself."""
-    title = f"{key.partition(':')[2]} cannot be looked at"
+def _health(pipeline: PipelineResource) -> Health:
     try:
-        return look()
+        with pipeline.open() as site:
+            return site.health()
     except Failure as failure:
         message, _, hint = (failure.description or "").partition("\n")
-    except Exception as error:  # noqa: BLE001 - the rest is told all the same; its text may quote a value
-        message, hint = f"unexpected {type(error).__name__}", "`ingest doctor` says what is reachable."
-    return [Trouble(key, Level.ERROR, title, message, hint)], whole
+        raise PipelineError(message, hint=hint) from None
 
 
-def _of_site(pipeline: PipelineResource) -> _Found:
-    with pipeline.open() as site:
-        findings = site.health().findings
-    return troubles_of(findings), untold(findings)
+def _of_dagster(context: SensorEvaluationContext, settings: Settings, now: datetime, began: datetime) -> Part:
+    repository = context.repository_def
+    if repository is None:
+        raise LookupError("there are no definitions to look at")
+    troubles = [
+        *_failed_checks(context.instance, repository),
+        *_failed_runs(context.instance, repository),
+    ]
+    if settings.automation.enabled:
+        longest = timedelta(days=settings.alerts.drill_age_days)
+        troubles += _overdue_drill(context.instance, began, now, longest)
+    return Part(troubles, [CHECK, RUN, DRILLED])
 
 
 def _failed_checks(instance: DagsterInstance, repository: RepositoryDefinition) -> Iterator[Trouble]:

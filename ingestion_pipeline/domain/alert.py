@@ -102,17 +102,23 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one look at everything found.
+    """What one look found. Whatever it did not see is as it was, as far as anybody knows.
 
     Attributes:
         at: When.
         troubles: What is wrong.
-        unseen: Beginnings of the keys of what could not be looked at: as it was, as far as anybody knows.
+        looked: Beginnings of the keys of what was looked at: not everybody who looks sees everything.
+        unseen: Those keys among them about which nothing could be told.
     """
 
     at: datetime
     troubles: Sequence[Trouble]
+    looked: Collection[str]
     unseen: Collection[str] = ()
+
+    def sees(self, key: str) -> bool:
+        """Whether that a trouble is not there means that it is over."""
+        return key.startswith(tuple(self.looked)) and key not in self.unseen
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +179,7 @@ def untold(findings: Sequence[Finding]) -> list[str]:
 
 def remember(memory: Memory, look: Look) -> Memory:
     """What is to be remembered of a look; nobody was told anything yet."""
-    seen = {key: one for key, one in memory.seen.items() if _is_unseen(key, look)}
+    seen = {key: one for key, one in memory.seen.items() if not look.sees(key)}
     for one in look.troubles:
         before = memory.seen.get(one.key, Seen(look.at, 0))
         seen[one.key] = Seen(before.since, before.looks + 1)
@@ -191,9 +197,7 @@ def due(memory: Memory, receiver: str, look: Look, rules: Rules) -> list[Alert]:
     """
     told = memory.told.get(receiver, {})
     wrong = {one.key for one in look.troubles}
-    recovered = [
-        _recovered(key, one) for key, one in told.items() if key not in wrong and not _is_unseen(key, look)
-    ]
+    recovered = [_recovered(key, one) for key, one in told.items() if key not in wrong and look.sees(key)]
     return recovered + [
         Alert(event, one.key, one.level, one.title, one.message, one.hint, memory.seen[one.key].since)
         for one in look.troubles
@@ -211,11 +215,6 @@ def note(memory: Memory, receiver: str, alert: Alert, at: datetime) -> Memory:
     return replace(memory, told={**memory.told, receiver: told})
 
 
-def forget_all_but(memory: Memory, receivers: Collection[str]) -> Memory:
-    """The same without receivers that there are no more."""
-    return replace(memory, told={name: told for name, told in memory.told.items() if name in receivers})
-
-
 def _event(one: Trouble, seen: Seen, told: Told | None, at: datetime, rules: Rules) -> Event | None:
     if told is None:
         is_patient = one.key.startswith(HEALTH)
@@ -229,7 +228,3 @@ def _event(one: Trouble, seen: Seen, told: Told | None, at: datetime, rules: Rul
 def _recovered(key: str, told: Told) -> Alert:
     message = "It is as it should be again."
     return Alert(Event.RECOVERED, key, told.level, told.title, message, "", told.since)
-
-
-def _is_unseen(key: str, look: Look) -> bool:
-    return any(key.startswith(beginning) for beginning in look.unseen)

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from dagster import (
@@ -72,6 +73,11 @@ def edit(site: Site, name: str) -> None:
     site.execute("UPDATE people SET name = %s WHERE row_id = '500'", name)
 
 
+def memory(site: Site) -> Path:
+    """What is kept from one look to the next."""
+    return site.folder / ".ingestion" / "alerts.json"
+
+
 def name_of(site: Site) -> str:
     return str(site.execute("SELECT name FROM people WHERE row_id = '500'")[0][0])
 
@@ -124,7 +130,7 @@ def test_a_difference_is_told_once_and_without_a_value(
     assert (got["event"], got["key"], got["level"]) == ("raised", CONSISTENCY, "error")
     assert got["message"] == "the last comparison found 1 differences"
     assert got["site"].endswith(str(site.folder))
-    assert MARKER not in f"{hook.got}{watched.cursor}{watched.said}{caplog.text}"
+    assert MARKER not in f"{hook.got}{memory(site).read_text()}{watched.said}{caplog.text}"
     hook.got.clear()
 
     edit(site, before)
@@ -167,7 +173,7 @@ def working() -> None:
 @pytest.mark.parametrize("failing", [exploding, explaining])
 @pytest.mark.usefixtures("synced")
 def test_a_run_that_fails_is_told_until_one_of_its_job_succeeds(
-    watch: Watch, hook: Web, failing: object
+    watch: Watch, hook: Web, failing: object, site: Site
 ) -> None:
     watched = watch(others=Definitions(jobs=[failing]))  # type: ignore[list-item]
     run = watched.dagster.run("nightly")
@@ -177,7 +183,7 @@ def test_a_run_that_fails_is_told_until_one_of_its_job_succeeds(
     [got] = hook.got
     assert (got["event"], got["key"], got["level"]) == ("raised", "run:nightly", "error")
     assert got["message"] == f"run {run.run_id[:8]} failed: step {run.all_node_events[0].step_key}"
-    assert MARKER not in f"{hook.got}{watched.cursor}{watched.said}"
+    assert MARKER not in f"{hook.got}{memory(site).read_text()}{watched.said}"
     hook.got.clear()
 
     make_run(watched.dagster, "nightly", DagsterRunStatus.CANCELED)
@@ -216,7 +222,9 @@ def is_well() -> AssetCheckResult:
 
 
 @pytest.mark.usefixtures("synced")
-def test_a_sites_own_check_is_told_by_what_it_is_for_and_its_run_stays_green(watch: Watch, hook: Web) -> None:
+def test_a_sites_own_check_is_told_by_what_it_is_for_and_its_run_stays_green(
+    watch: Watch, hook: Web, site: Site
+) -> None:
     watched = watch(others=Definitions([own], asset_checks=[is_well], jobs=[define_asset_job("mine", [own])]))
     assert watched.dagster.run("mine").success
 
@@ -225,7 +233,7 @@ def test_a_sites_own_check_is_told_by_what_it_is_for_and_its_run_stays_green(wat
     [got] = hook.got
     assert (got["event"], got["key"], got["level"]) == ("raised", "check:own/is_well", "warning")
     assert "It is as it should be." in got["message"]
-    assert MARKER not in f"{hook.got}{watched.cursor}"
+    assert MARKER not in f"{hook.got}{memory(site).read_text()}"
 
 
 @pytest.mark.usefixtures("synced")
@@ -289,9 +297,9 @@ def test_one_receiver_down_keeps_nothing_from_the_others(
     assert hook.told == [("raised", CONSISTENCY)]
     assert len(mailbox.letters) == 1
     assert not any(MARKER in letter.as_string() for letter in mailbox.letters)
-    kept = json.loads(watched.cursor or "")["told"]
+    kept = json.loads(memory(site).read_text())["told"]
     assert {name: len(told) for name, told in kept.items()} == {"log": 1, "webhook": 1, "email": 1}
-    assert "CANARY" not in f"{caplog.text}{watched.said}{watched.cursor}"
+    assert "CANARY" not in f"{caplog.text}{watched.said}{memory(site).read_text()}"
     assert caplog.text.count("slack (http://127.0.0.1:1) could not be told") == 2
 
 
@@ -301,7 +309,7 @@ def test_what_was_told_before_a_crash_is_told_once_more_at_most(watch: Watch, ho
     edit(site, MARKER)
     watched.dagster.run("compare")
     watched.look()
-    watched.cursor = None
+    memory(site).unlink()
 
     watched.look()
     watched.look()
@@ -345,7 +353,7 @@ def test_a_configuration_that_cannot_be_read_any_more_is_told(watch: Watch, hook
 
 @pytest.mark.usefixtures("synced")
 def test_nothing_that_goes_wrong_in_looking_ends_it(
-    watch: Watch, hook: Web, monkeypatch: pytest.MonkeyPatch
+    watch: Watch, hook: Web, monkeypatch: pytest.MonkeyPatch, site: Site
 ) -> None:
     watched = watch()
 
@@ -359,24 +367,24 @@ def test_nothing_that_goes_wrong_in_looking_ends_it(
     watched.look()
 
     assert hook.told == [("raised", "site:health"), ("recovered", "site:health")]
-    assert MARKER not in f"{hook.got}{watched.cursor}{watched.said}"
+    assert MARKER not in f"{hook.got}{memory(site).read_text()}{watched.said}"
 
 
-def began(watched: Sensor, days: float) -> None:
+def began(watched: Sensor, site: Site, days: float) -> None:
     """Have the first look been so long ago."""
     watched.look()
-    kept = json.loads(watched.cursor or "")
+    kept = json.loads(memory(site).read_text())
     kept["began"] = (datetime.now(UTC) - timedelta(days=days)).isoformat()
-    watched.cursor = json.dumps(kept)
+    memory(site).write_text(json.dumps(kept))
 
 
 @pytest.mark.usefixtures("synced")
 @pytest.mark.parametrize(("days", "told"), [(7.9, []), (8.1, [("raised", "drill:overdue")])])
 def test_a_drill_that_never_ran_is_overdue_after_some_days(
-    watch: Watch, hook: Web, days: float, told: list[tuple[str, str]]
+    watch: Watch, hook: Web, days: float, told: list[tuple[str, str]], site: Site
 ) -> None:
     watched = watch()
-    began(watched, days)
+    began(watched, site, days)
 
     watched.look()
 
@@ -386,24 +394,22 @@ def test_a_drill_that_never_ran_is_overdue_after_some_days(
 @pytest.mark.usefixtures("synced")
 def test_a_drill_that_ran_is_not_overdue_until_it_is_old(watch: Watch, hook: Web, site: Site) -> None:
     watched = watch("  drill_age_days: 0.0001\n")
-    began(watched, 30)
+    began(watched, site, 30)
     watched.look()
     assert hook.take() == [("raised", "drill:overdue")]
     for verb in ("export", "backup", "drill"):
         assert watched.dagster.run(verb).success
 
-    later = watch()
-    later.cursor = watched.cursor
-    later.look()
+    watch().look()
 
     assert hook.take() == [("recovered", "drill:overdue")]
     assert site.folder.exists()
 
 
 @pytest.mark.usefixtures("synced")
-def test_with_automation_off_no_drill_is_awaited(watch: Watch, hook: Web) -> None:
+def test_with_automation_off_no_drill_is_awaited(watch: Watch, hook: Web, site: Site) -> None:
     watched = watch("automation:\n  enabled: false\n")
-    began(watched, 1000)
+    began(watched, site, 1000)
 
     watched.look()
 

@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ingestion_pipeline.app.alert_memory import dumped, loaded
 from ingestion_pipeline.domain.alert import (
     Alert,
     Event,
@@ -14,13 +13,13 @@ from ingestion_pipeline.domain.alert import (
     Rules,
     Trouble,
     due,
-    forget_all_but,
     note,
     remember,
     troubles_of,
     untold,
 )
 from ingestion_pipeline.domain.health import Finding
+from ingestion_pipeline.stores.alert_memory import dumped, loaded
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 RULES = Rules()
@@ -40,8 +39,14 @@ class Watched:
         self.memory = Memory(NOON)
         self.rules = rules
 
-    def look(self, minutes: float, *troubles: Trouble, unseen: tuple[str, ...] = ()) -> list[Alert]:
-        look = Look(after(minutes), troubles, unseen)
+    def look(
+        self,
+        minutes: float,
+        *troubles: Trouble,
+        looked: tuple[str, ...] = ("health:", "check:"),
+        unseen: tuple[str, ...] = (),
+    ) -> list[Alert]:
+        look = Look(after(minutes), troubles, looked, unseen)
         # Through the text in which it is kept, as between two looks of the sensor.
         self.memory = remember(loaded(dumped(self.memory), NOON), look)
         alerts = due(self.memory, "webhook", look, self.rules)
@@ -118,13 +123,26 @@ def test_what_cannot_be_looked_at_is_neither_well_nor_forgotten() -> None:
     watched = Watched()
     watched.look(0, LATE, UNEQUAL)
 
-    unseen = watched.look(1, UNEQUAL, unseen=("health:",))
+    unseen = watched.look(1, UNEQUAL, unseen=(LATE.key,))
     again = watched.look(2, LATE, UNEQUAL)
     [recovered] = watched.look(3, UNEQUAL)
 
     assert unseen == []
     assert again == []
     assert (recovered.key, recovered.since) == (LATE.key, NOON)
+
+
+def test_nobody_closes_what_only_others_look_at() -> None:
+    watched = Watched()
+    watched.look(0, LATE, UNEQUAL)
+
+    by_health_alone = [events(watched.look(minute, LATE, looked=("health:",))) for minute in (1, 2)]
+    [gone] = watched.look(3, looked=("health:",))
+    [recovered] = watched.look(4)
+
+    assert by_health_alone == [[], []]
+    assert gone.key == LATE.key
+    assert (recovered.key, recovered.since) == (UNEQUAL.key, NOON)
 
 
 def test_a_clock_that_was_set_back_silences_nothing() -> None:
@@ -135,7 +153,7 @@ def test_a_clock_that_was_set_back_silences_nothing() -> None:
 
 
 def test_each_receiver_has_what_it_was_told_for_itself() -> None:
-    look = Look(NOON, [LATE])
+    look = Look(NOON, [LATE], ["health:"])
     memory = remember(Memory(NOON), look)
     [alert] = due(memory, "slack", look, RULES)
 
@@ -143,7 +161,6 @@ def test_each_receiver_has_what_it_was_told_for_itself() -> None:
 
     assert due(memory, "slack", look, RULES) == []
     assert events(due(memory, "email", look, RULES)) == [("raised", LATE.key)]
-    assert forget_all_but(memory, ["email"]).told == {}
 
 
 @pytest.mark.parametrize("text", [None, "", "nonsense", "[]", "{}", '{"form":1}', '{"form":1,"began":3}'])

@@ -34,10 +34,14 @@ class FileLock:
         path: The file that is locked; never the CSV itself, which is replaced.
         timeout: Seconds to wait for it.
         check_interval: Seconds between two looks at most; waiting begins with shorter ones.
+        what: What is locked, as an error calls it.
     """
 
-    def __init__(self, path: Path, timeout: float = 30.0, check_interval: float = 0.1) -> None:
+    def __init__(
+        self, path: Path, timeout: float = 30.0, check_interval: float = 0.1, what: str = "the CSV"
+    ) -> None:
         self.path = path
+        self._what = what
         self.timeout = timeout
         self._turn = path.with_name(f"{path.name}.turn")
         self._check_interval = check_interval
@@ -102,7 +106,7 @@ class FileLock:
                 taken = self._acquired(descriptor, self.path, kind, _NEXT, until, done)
             except _TimeUpError:
                 raise UnavailableError(
-                    f"somebody else held the CSV's lock for {self.timeout:g} s",
+                    f"somebody else held the lock of {self._what} for {self.timeout:g} s",
                     code="locked",
                     place=Place(file=str(self.path)),
                     hint="Try again when the other program is done, or raise file_locking.timeout.",
