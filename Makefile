@@ -22,8 +22,8 @@ setup: .venv/installed ## Make .venv with pinned, hashed dependencies
 demo: setup ## Run the whole job on the sample and show the result
 	@$(BIN)/python -m ingestion_pipeline.defs.demo
 
-dev: setup ## Open the Dagster UI on 127.0.0.1:3000, with the daemon
-	$(BIN)/dagster dev --host 127.0.0.1 --port 3000
+dev: setup ## Open the Dagster UI on 127.0.0.1:3000, with the daemon and what watches the site
+	@$(BIN)/python -m ingestion_pipeline.defs.dev --host 127.0.0.1 --port 3000
 
 test: setup ## Run all tests
 	$(BIN)/python -m pytest

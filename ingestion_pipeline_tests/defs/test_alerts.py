@@ -23,9 +23,10 @@ from dagster import (
     op,
 )
 
-from ingestion_pipeline.app import Pipeline, alerting
+from ingestion_pipeline.app import Pipeline, alerting, watching
 from ingestion_pipeline.defs.build import build_definitions
 from ingestion_pipeline.settings import load_settings
+from ingestion_pipeline.stores import alert_memory
 from ingestion_pipeline_tests.conftest import Site
 from ingestion_pipeline_tests.defs.conftest import Dagster, away, make_run
 from ingestion_pipeline_tests.defs.looking import Sensor
@@ -349,6 +350,69 @@ def test_a_configuration_that_cannot_be_read_any_more_is_told(watch: Watch, hook
     site.config.write_text(text)
     watched.look()
     assert hook.told[1:] == [("recovered", "site:health")]
+
+
+@pytest.mark.usefixtures("synced")
+def test_the_command_tells_nothing_again_and_closes_nothing_that_it_does_not_see(
+    watch: Watch, hook: Web, site: Site
+) -> None:
+    watched = watch()
+    before = name_of(site)
+    make_run(watched.dagster, "backup", DagsterRunStatus.FAILURE)
+    edit(site, MARKER)
+    watched.dagster.run("compare")
+    watched.look()
+    assert sorted(hook.take()) == [("raised", CONSISTENCY), ("raised", "run:backup")]
+
+    with watching.Watch(site.config) as command:
+        command.look()
+        assert hook.take() == []
+        edit(site, before)
+        watched.dagster.run("compare")
+        command.look()
+        watched.look()
+        assert hook.take() == [("recovered", CONSISTENCY)]
+
+        make_run(watched.dagster, "backup", DagsterRunStatus.SUCCESS)
+        command.look()
+        assert hook.take() == []
+        watched.look()
+    assert hook.take() == [("recovered", "run:backup")]
+
+
+@pytest.mark.usefixtures("synced")
+def test_the_command_reads_the_configuration_at_each_look(watch: Watch, hook: Web, site: Site) -> None:
+    watched = watch()
+    text = site.config.read_text()
+    with web() as second, watching.Watch(site.config) as command:
+        site.config.write_text("alerts: {patience: none}")
+        command.look()
+        watched.look()
+        assert hook.take() == [("raised", "site:health")]
+
+        site.config.write_text(text.replace(hook.url, second.url))
+        command.look()
+        assert hook.take() == [("recovered", "site:health")]
+        edit(site, MARKER)
+        watched.dagster.run("compare")
+        command.look()
+    assert (hook.take(), second.take()) == ([], [("raised", CONSISTENCY)])
+
+
+@pytest.mark.usefixtures("synced")
+def test_the_sensor_waits_for_its_turn_and_then_for_its_next_look(
+    watch: Watch, hook: Web, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alert_memory, "TURN", 0.05)
+    watched = watch()
+    make_run(watched.dagster, "backup", DagsterRunStatus.FAILURE)
+    with alert_memory.AlertMemory(memory(site).parent).alone():
+        assert watched.look().startswith("nobody was told: somebody else held the lock of alerts")
+    assert hook.take() == []
+
+    watched.look()
+
+    assert hook.take() == [("raised", "run:backup")]
 
 
 @pytest.mark.usefixtures("synced")

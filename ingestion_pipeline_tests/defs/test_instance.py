@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg2
@@ -18,6 +18,7 @@ import pytest
 
 from ingestion_pipeline.app import open_pipeline
 from ingestion_pipeline.domain.phase import Phase
+from ingestion_pipeline.stores.alert_memory import AlertMemory
 from ingestion_pipeline.stores.postgres.embedded import EmbeddedServer
 
 PROJECT = Path(__file__).parent.parent.parent
@@ -108,6 +109,53 @@ def dagster_dev(clone: Path, log: Path) -> Iterator[str]:
     finally:
         os.killpg(process.pid, signal.SIGINT)
         process.wait(30)
+
+
+@contextmanager
+def make_dev(clone: Path, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """What `make dev` runs, once its page answers."""
+    port = free_port()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ingestion_pipeline.defs.dev", "--port", str(port)],
+            cwd=clone,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        wait_for(f"http://127.0.0.1:{port}", process, log)
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def is_watched(memory: AlertMemory) -> bool:
+    with memory.watching() as is_alone:
+        return not is_alone
+
+
+def test_make_dev_watches_too_until_it_ends(clone: Path) -> None:
+    memory = AlertMemory(clone / ".ingestion")
+    with make_dev(clone, clone / "dev.log") as process:
+        wait_until(memory.path.exists, clone / "dev.log")
+        assert is_watched(memory)
+
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(40)
+
+        assert not is_watched(memory)
+
+
+def test_make_dev_goes_on_where_its_watch_has_ended(clone: Path) -> None:
+    memory = AlertMemory(clone / ".ingestion")
+    with memory.watching(), make_dev(clone, clone / "dev.log") as process:
+        assert "Somebody watches this site already" in (clone / "dev.log").read_text()
+
+        # As a supervisor ends it: the others are not told.
+        process.terminate()
+        process.wait(40)
 
 
 def wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -1,9 +1,14 @@
 """Who is told when a real site goes wrong: PostgreSQL stopped, a difference planted, queries slowed."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +20,7 @@ from ingestion_pipeline.app import open_pipeline
 from ingestion_pipeline.defs.build import build_definitions
 from ingestion_pipeline.settings import load_settings
 from ingestion_pipeline.stores.postgres.embedded import EmbeddedServer
+from ingestion_pipeline_tests.cli.conftest import MAIN
 from ingestion_pipeline_tests.conftest import SAMPLES, Site
 from ingestion_pipeline_tests.defs.conftest import Dagster
 from ingestion_pipeline_tests.defs.looking import COMPARE, Sensor
@@ -140,3 +146,100 @@ def test_what_takes_longer_than_it_used_to_is_told(dagster: Dagster, place: Site
     write(place)
     alerts.looks(3)
     assert hook.take() == [("recovered", "health:slower")]
+
+
+RAISED, RECOVERED = ("raised", "health:postgres"), ("recovered", "health:postgres")
+
+
+@contextmanager
+def watch(place: Site) -> Iterator["subprocess.Popen[str]"]:
+    """`ingest alerts watch` as a program, once it has said that it looks or does not."""
+    program = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            MAIN,
+            "alerts",
+            "watch",
+            "--every",
+            "1",
+            "--config",
+            str(place.config),
+            "--json",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    try:
+        yield program
+    finally:
+        program.kill()
+        program.communicate()
+
+
+def said(program: "subprocess.Popen[str]") -> dict[str, object]:
+    assert program.stdout is not None
+    line: dict[str, object] = json.loads(program.stdout.readline())
+    return line
+
+
+def await_told(hook: Web, what: tuple[str, str], seconds: float = 15.0) -> None:
+    deadline = time.monotonic() + seconds
+    while what not in hook.told:
+        assert time.monotonic() < deadline, hook.told
+        time.sleep(0.05)
+
+
+def test_postgres_away_is_told_without_dagster_once_and_once_that_it_is_back(
+    dagster: Dagster, place: Site, own: EmbeddedServer, hook: Web
+) -> None:
+    alerts = Sensor(dagster, "alerts")
+    with watch(place) as program:
+        assert said(program) == {"watching": True, "every": 1.0}
+        own.stop(force=True)
+        await_told(hook, RAISED)
+        # The sensor knows what the command has told, and the command what the sensor has.
+        alerts.looks(2)
+        time.sleep(2.5)
+        assert hook.take() == [RAISED]
+
+        own.acquire()
+        await_told(hook, RECOVERED)
+        alerts.looks(2)
+        program.send_signal(signal.SIGTERM)
+        assert program.wait(10) == 0
+
+    assert hook.take() == [RECOVERED]
+    [kept] = place.folder.rglob("alerts.json")
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_server_that_takes_no_new_connections_is_away(place: Site, own: EmbeddedServer, hook: Web) -> None:
+    place.config.write_text(f"{place.config.read_text()}database: {{connect_timeout: 1}}\n")
+    pid = int(next(own.folder.rglob("postmaster.pid")).read_text().splitlines()[0])
+    with watch(place) as program:
+        said(program)
+        time.sleep(1.5)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            await_told(hook, RAISED)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        await_told(hook, RECOVERED)
+        program.send_signal(signal.SIGINT)
+        assert program.wait(10) == 0
+
+    assert hook.take() == [RAISED, RECOVERED]
+
+
+def test_one_watches_a_site_at_a_time(place: Site) -> None:
+    with watch(place) as first:
+        assert said(first)["watching"] is True
+        with watch(place) as second:
+            assert said(second)["watching"] is False
+            assert second.wait(10) == 0
+        first.kill()
+        first.wait()
+        with watch(place) as third:
+            assert said(third)["watching"] is True
