@@ -136,6 +136,7 @@ def is_watched(memory: AlertMemory) -> bool:
         return not is_alone
 
 
+@pytest.mark.timeout(300)
 def test_make_dev_watches_too_until_it_ends(clone: Path) -> None:
     memory = AlertMemory(clone / ".ingestion")
     with make_dev(clone, clone / "dev.log") as process:
@@ -148,6 +149,7 @@ def test_make_dev_watches_too_until_it_ends(clone: Path) -> None:
         assert not is_watched(memory)
 
 
+@pytest.mark.timeout(300)
 def test_make_dev_goes_on_where_its_watch_has_ended(clone: Path) -> None:
     memory = AlertMemory(clone / ".ingestion")
     with memory.watching(), make_dev(clone, clone / "dev.log") as process:
