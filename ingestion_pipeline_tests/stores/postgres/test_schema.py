@@ -176,15 +176,15 @@ def test_up_down_up(own: Pool) -> None:
     assert ask(own, "SELECT count(*) FROM people") == [(0,)]
 
 
-def test_upgrade_again_changes_nothing(pool: Pool) -> None:
-    do(pool, "INSERT INTO people (row_id, name, email, type) VALUES ('1', 'a', '', '')")
-    before = ask(pool, EVERYTHING)
+def test_upgrade_again_changes_nothing(own: Pool) -> None:
+    do(own, "INSERT INTO people (row_id, name, email, type) VALUES ('1', 'a', '', '')")
+    before = ask(own, EVERYTHING)
 
-    schema.upgrade(pool)
-    schema.ensure(pool)
+    schema.upgrade(own)
+    schema.ensure(own)
 
-    assert ask(pool, EVERYTHING) == before
-    assert ask(pool, "SELECT row_id FROM people") == [("1",)]
+    assert ask(own, EVERYTHING) == before
+    assert ask(own, "SELECT row_id FROM people") == [("1",)]
 
 
 def test_several_may_upgrade_at_once(empty_database: str) -> None:
