@@ -336,7 +336,7 @@ def earlier(site: Site, number: int, bucket: str = "3", verb: str = "write") -> 
         json.dumps(
             {
                 "at": (now - timedelta(minutes=5 * (number - turn))).isoformat(),
-                "looked": [[kind, verb, 0.005, {bucket: 20}] for kind in ("operation", "transaction")],
+                "looked": [[kind, verb, {bucket: 20}] for kind in ("operation", "transaction")],
             }
         )
         for turn in range(number)

@@ -10,9 +10,9 @@ import pytest
 from ingestion_pipeline.app import Pipeline
 from ingestion_pipeline.app.report_page import page
 from ingestion_pipeline.app.reports import Report
-from ingestion_pipeline.domain.figures import Latency
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.phase_change import PhaseChange
+from ingestion_pipeline.domain.timing import Latency
 from ingestion_pipeline_tests.conftest import Site
 from ingestion_pipeline_tests.figures import FULL, IMAGE, OUTLANDISH, VARIED, someone
 from ingestion_pipeline_tests.files import people, spelled

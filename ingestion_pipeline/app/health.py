@@ -14,7 +14,7 @@ from ingestion_pipeline.domain.health import Health, Signal
 from ingestion_pipeline.domain.pending import Pending
 from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.reports import State
-from ingestion_pipeline.domain.timing import OK, ByOperation, Kind, Timings, by_operation
+from ingestion_pipeline.domain.timing import OK, ByOperation, Kind, Timings, by_operation, latencies
 from ingestion_pipeline.domain.version import Manifest
 from ingestion_pipeline.stores import machine
 from ingestion_pipeline.stores.bucket.chain import Chain
@@ -26,8 +26,6 @@ REMEMBERED = 60.0
 
 LOOK = "health"
 """What a look itself is timed as."""
-
-QUANTILES = ((0.5, "0.5"), (0.95, "0.95"), (0.99, "0.99"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,11 +283,10 @@ def _of_timings(timings: Timings, recent: ByOperation, slow: Iterable[Slower]) -
 
 
 def _latencies(name: str, timings: ByOperation) -> Iterator[Signal]:
-    for (kind, operation), histogram in sorted(timings.items()):
-        for share, quantile in QUANTILES:
-            seconds = histogram.percentile(share)
-            if seconds is not None:
-                labels = (("kind", kind.value), ("operation", operation), ("quantile", quantile))
+    for kind in Kind:
+        for one in latencies(timings, kind):
+            for quantile, seconds in (("0.5", one.p50), ("0.95", one.p95), ("0.99", one.p99)):
+                labels = (("kind", kind.value), ("operation", one.operation), ("quantile", quantile))
                 yield Signal(name, seconds, labels)
 
 

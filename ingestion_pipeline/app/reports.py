@@ -8,11 +8,11 @@ from pathlib import Path
 from ingestion_pipeline.app.places import Places
 from ingestion_pipeline.app.spreadsheets import elsewhere
 from ingestion_pipeline.app.timed import timed
-from ingestion_pipeline.domain.figures import Figures, Latency
+from ingestion_pipeline.domain.figures import Figures
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.phase_change import PhaseChange
 from ingestion_pipeline.domain.proof import Proof
-from ingestion_pipeline.domain.timing import Kind, Timings, by_operation
+from ingestion_pipeline.domain.timing import Kind, Latency, by_operation, latencies
 from ingestion_pipeline.operations.status import StatusReport
 from ingestion_pipeline.stores.atomic import Written
 from ingestion_pipeline.stores.postgres import figures, schema
@@ -95,7 +95,7 @@ class Reports:
             status=status,
             changes=tuple(self._changes()),
             comparisons=tuple(comparisons),
-            latencies=_latencies(self._places.timings.all()),
+            latencies=latencies(by_operation(self._places.timings.all()), Kind.OPERATION),
             figures=found,
             why_no_figures=why_not,
             replica=replica,
@@ -122,13 +122,3 @@ class Reports:
             return "nothing has been synced yet"
         schema.check(self._places.pool)
         return None
-
-
-def _latencies(timings: Timings) -> tuple[Latency, ...]:
-    """How long the verbs have taken, by name."""
-    found = []
-    for (kind, operation), histogram in sorted(by_operation(timings).items()):
-        half, most, nearly_all = (histogram.percentile(share) for share in (0.5, 0.95, 0.99))
-        if kind is Kind.OPERATION and half is not None and most is not None and nearly_all is not None:
-            found.append(Latency(operation, half, most, nearly_all))
-    return tuple(found)

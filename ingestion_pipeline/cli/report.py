@@ -9,7 +9,8 @@ import click
 from ingestion_pipeline.app.reports import Report
 from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.frame import Frame, command
-from ingestion_pipeline.domain.figures import Figures, Latency, Processing, Storage
+from ingestion_pipeline.domain.figures import Figures, Processing, Storage
+from ingestion_pipeline.domain.timing import Latency
 
 SHOWN = 15
 """Lines shown of what may have many; --json gives all of them."""

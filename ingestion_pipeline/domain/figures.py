@@ -1,4 +1,4 @@
-"""Figures of what PostgreSQL holds, as last counted, and of how long operations take."""
+"""Figures of what PostgreSQL holds, as last counted."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -115,23 +115,6 @@ class Storage:
     uuids_without_path: int
     prefixes: tuple[Share, ...]
     endings: tuple[Share, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """How long an operation takes.
-
-    Attributes:
-        operation: Which, such as write.
-        p50: Seconds that half of them take at most.
-        p95: Seconds that 95 of 100 take at most.
-        p99: Seconds that 99 of 100 take at most.
-    """
-
-    operation: str
-    p50: float
-    p95: float
-    p99: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from statistics import median
 
 from ingestion_pipeline.domain.health import Finding
 from ingestion_pipeline.domain.phase import Phase, Side
-from ingestion_pipeline.domain.timing import BOUNDS, ByOperation, Histogram, Kind
+from ingestion_pipeline.domain.timing import BOUNDS, MOST, ByOperation, Histogram, Kind
 
 HOUR = 3600.0
 
@@ -18,8 +18,6 @@ FEWEST_LOOKS = 5
 
 FLOOR = 0.05
 """Seconds that nothing is called slow for."""
-
-SHARE = 0.95
 
 NAMES = (
     *("postgres", "consistency", "proof_age", "pending_age", "gate", "slower", "disk", "long_transaction"),
@@ -164,10 +162,9 @@ def slower(
 
 
 def _slower(key: tuple[Kind, str], recent: Histogram, before: Sequence[float], times: float) -> Slower | None:
-    seconds = recent.percentile(SHARE)
-    if seconds is None or recent.count < FEWEST_SAMPLES or len(before) < FEWEST_LOOKS:
+    if recent.count < FEWEST_SAMPLES or len(before) < FEWEST_LOOKS:
         return None
-    usual = median(before)
+    seconds, usual = recent.percentile(MOST), median(before)
     return Slower(*key, seconds, usual) if seconds > max(times * usual, FLOOR) else None
 
 

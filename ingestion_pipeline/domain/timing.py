@@ -12,6 +12,9 @@ BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0
 OK = "ok"
 """The outcome of what did not fail; of what did, it is the error's code."""
 
+MOST = 0.95
+"""The share of the times by which one look is compared with others."""
+
 _EDGES = tuple(pairwise((0.0, *BOUNDS, BOUNDS[-1])))
 
 
@@ -67,8 +70,8 @@ class Histogram:
         counts = tuple(now - then for now, then in zip(self.counts, before.counts, strict=True))
         return self if min(counts) < 0 else Histogram(counts, max(0.0, self.seconds - before.seconds))
 
-    def percentile(self, share: float) -> float | None:
-        """The seconds that so large a share took at most, by interpolation in the bucket; None of nothing.
+    def percentile(self, share: float) -> float:
+        """The seconds that so large a share took at most, by interpolation in the bucket; 0 of nothing.
 
         What took longer than the last bound counts as that.
 
@@ -80,7 +83,24 @@ class Histogram:
             if count and below + count >= rank:
                 return least + (most - least) * (rank - below) / count
             below += count
-        return None
+        return 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """How long an operation takes.
+
+    Attributes:
+        operation: Which, such as write.
+        p50: Seconds that half of them take at most.
+        p95: Seconds that 95 of 100 take at most.
+        p99: Seconds that 99 of 100 take at most.
+    """
+
+    operation: str
+    p50: float
+    p95: float
+    p99: float
 
 
 Timings = Mapping[Timed, Histogram]
@@ -114,6 +134,15 @@ def by_operation(timings: Timings) -> dict[tuple[Kind, str], Histogram]:
         key = (timed.kind, timed.operation)
         found[key] = found.get(key, Histogram()) + histogram
     return found
+
+
+def latencies(timings: ByOperation, kind: Kind) -> tuple[Latency, ...]:
+    """How long the operations took by which something of a kind was done, by name."""
+    return tuple(
+        Latency(operation, one.percentile(0.5), one.percentile(0.95), one.percentile(0.99))
+        for (is_kind, operation), one in sorted(timings.items())
+        if is_kind is kind
+    )
 
 
 def plain(timings: Timings) -> list[list[object]]:

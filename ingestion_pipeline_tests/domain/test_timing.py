@@ -13,6 +13,7 @@ from ingestion_pipeline.domain.timing import (
     added,
     bucket,
     by_operation,
+    latencies,
     plain,
     read,
     since,
@@ -29,8 +30,17 @@ def of(*seconds: float) -> Histogram:
     return Histogram(tuple(counts), sum(seconds))
 
 
-def test_nothing_has_no_percentile() -> None:
-    assert Histogram().percentile(0.95) is None
+def test_nothing_took_no_time() -> None:
+    assert Histogram().percentile(0.95) == 0.0
+
+
+def test_latencies_are_those_of_one_kind() -> None:
+    timings = {(Kind.OPERATION, "write"): of(*[0.3] * 10), (Kind.QUERY, "write"): of(1000.0)}
+
+    [one] = latencies(timings, Kind.OPERATION)
+
+    assert one.operation == "write"
+    assert (one.p50, one.p95, one.p99) == pytest.approx((0.35, 0.485, 0.497))
 
 
 @given(st.lists(st.floats(0.0001, 59), min_size=1, max_size=200), st.sampled_from([0.5, 0.95, 0.99]))
@@ -39,7 +49,6 @@ def test_a_percentile_is_in_the_bucket_of_the_true_one(seconds: list[float], sha
 
     found = of(*seconds).percentile(share)
 
-    assert found is not None
     edges = (0.0, *BOUNDS)
     assert edges[bucket(true)] <= found <= BOUNDS[bucket(true)]
 

@@ -11,9 +11,10 @@ from markupsafe import Markup
 from ingestion_pipeline.app.report_page import plots
 from ingestion_pipeline.app.report_page.plots import Point, Span
 from ingestion_pipeline.app.reports import Report
-from ingestion_pipeline.domain.figures import Figures, Latency, Outcome, Processing, Share
+from ingestion_pipeline.domain.figures import Figures, Outcome, Processing, Share
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.proof import Proof
+from ingestion_pipeline.domain.timing import Latency
 
 SHOWN = 20
 """Lines of a table that may have any number."""

@@ -12,6 +12,7 @@ from typing import Any
 from ingestion_pipeline.domain.errors import PipelineError
 from ingestion_pipeline.domain.timing import (
     BOUNDS,
+    MOST,
     ByOperation,
     Histogram,
     Kind,
@@ -41,7 +42,6 @@ APART = timedelta(seconds=10)
 RECENT = timedelta(minutes=2)
 """What a look counts as recent, with all since the one before it."""
 
-SHARE = 0.95
 PATIENCE = 0.5
 
 
@@ -106,8 +106,8 @@ class Looks:
             for key, histogram in look.timings.items():
                 if is_recent:
                     recent[key] = recent.get(key, Histogram()) + histogram
-                elif (slowest := histogram.percentile(SHARE)) is not None:
-                    before.setdefault(key, []).append(slowest)
+                else:
+                    before.setdefault(key, []).append(histogram.percentile(MOST))
         return Recent(recent, before)
 
     def _new(self, timings: Timings) -> ByOperation:
@@ -150,17 +150,13 @@ def _put(path: Path, data: bytes, how: int) -> None:
 def _line(look: _Look) -> bytes:
     noted = {
         "at": look.at.astimezone(UTC).isoformat(),
-        "looked": [
-            [kind, operation, round(one.percentile(SHARE) or 0.0, 6), sparse(one)]
-            for (kind, operation), one in sorted(look.timings.items())
-        ],
+        "looked": [[kind, operation, sparse(one)] for (kind, operation), one in sorted(look.timings.items())],
     }
     return json.dumps(noted, separators=(",", ":")).encode() + b"\n"
 
 
 def _look_of(noted: dict[str, Any]) -> _Look:
     timings = {
-        (Kind(kind), str(operation)): Histogram(dense(counts))
-        for kind, operation, _, counts in noted["looked"]
+        (Kind(kind), str(operation)): Histogram(dense(counts)) for kind, operation, counts in noted["looked"]
     }
     return _Look(datetime.fromisoformat(noted["at"]), timings)
