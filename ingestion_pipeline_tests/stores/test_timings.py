@@ -109,9 +109,9 @@ def test_a_file_a_second_at_most(recorder: Recorder, folder: Path, monkeypatch: 
     written: list[str] = []
     put = Files.put
 
-    def noted(files: Files, name: str, held: object) -> None:
+    def noted(files: Files, name: str, data: bytes) -> None:
         written.append(name)
-        put(files, name, held)
+        put(files, name, data)
 
     monkeypatch.setattr(Files, "put", noted)
     for _ in range(1000):

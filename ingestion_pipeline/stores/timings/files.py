@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ingestion_pipeline.domain.errors import PipelineError
 from ingestion_pipeline.domain.timing import BOUNDS, Histogram, Timed, Timings, added, plain, read
 from ingestion_pipeline.stores.atomic import make_folder, write_all
 
@@ -26,6 +27,10 @@ _BEGAN = str(time.time_ns())
 
 class Busy(Exception):  # noqa: N818 - nobody is told; whoever records goes on
     """Somebody else works on the files."""
+
+
+AMISS = (OSError, PipelineError, Busy)
+"""Whatever the disk, or somebody else's files, come up with: no verb fails for it."""
 
 
 class Files:
@@ -61,20 +66,27 @@ class Files:
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 
-    def put(self, name: str, held: object) -> None:
+    def put(self, name: str, data: bytes) -> None:
         """Put something in a file's place, whole or not at all."""
         path = self.folder / name
         new = path.with_suffix(".tmp")
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            write_all(descriptor, json.dumps(held, separators=(",", ":")).encode())
-        finally:
-            os.close(descriptor)
+        _write(new, data, os.O_TRUNC)
         new.replace(path)
 
+    def append(self, name: str, data: bytes) -> None:
+        """Put something at a file's end."""
+        _write(self.folder / name, data, os.O_APPEND)
+
     def write(self, name: str, timings: Timings, folded: Collection[str] = ()) -> None:
-        """Put timings in a file's place."""
-        self.put(name, {"bounds": BOUNDS, "folded": sorted(folded), "timings": plain(timings)})
+        """Put timings in a file's place.
+
+        Args:
+            name: The file's.
+            timings: What it is to hold.
+            folded: Other files that are in it already.
+        """
+        held = {"bounds": BOUNDS, "folded": sorted(folded), "timings": plain(timings)}
+        self.put(name, as_json(held))
 
     def exists(self, name: str) -> bool:
         """Whether there is such a file."""
@@ -82,8 +94,8 @@ class Files:
 
     def read(self) -> dict[Timed, Histogram]:
         """The timings of all processes, as the files have them."""
-        ended, folded = self._held(ENDED)
-        running = (self._held(name)[0] for name in self._running() if name not in folded)
+        ended, folded = self.held(ENDED)
+        running = (self.held(name)[0] for name in self._running() if name not in folded)
         return added((ended, *running))
 
     def fold(self, own: str | None = None) -> None:
@@ -91,11 +103,11 @@ class Files:
 
         Killed anywhere, nothing is counted twice: that file names those that are in it already.
         """
-        ended, before = self._held(ENDED)
+        ended, before = self.held(ENDED)
         left = [name for name in self._running() if name not in before]
         over = [name for name in left if name == own or not is_running(name)]
         if over:
-            timings = added((ended, *(self._held(name)[0] for name in over)))
+            timings = added((ended, *(self.held(name)[0] for name in over)))
             self.write(ENDED, timings, {*before, *over} & set(self._running()))
         for name in {*before, *over}:
             (self.folder / name).unlink(missing_ok=True)
@@ -103,16 +115,30 @@ class Files:
             if not is_running(path.name):
                 path.unlink(missing_ok=True)
 
-    def _running(self) -> list[str]:
-        return sorted(path.name for path in self.folder.glob("*-*.json"))
-
-    def _held(self, name: str) -> tuple[Timings, set[str]]:
-        """What a file holds; nothing where it is damaged, or of another release."""
+    def held(self, name: str) -> tuple[Timings, set[str]]:
+        """The timings in a file, and the others that are in it; nothing of one that cannot be read."""
         with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
             held: dict[str, Any] = json.loads((self.folder / name).read_bytes())
             if tuple(held["bounds"]) == BOUNDS:
                 return read(held["timings"]), set(held["folded"])
         return {}, set()
+
+    def _running(self) -> list[str]:
+        return sorted(path.name for path in self.folder.glob("*-*.json"))
+
+
+def as_json(held: object) -> bytes:
+    """On one line, without a space too many."""
+    return json.dumps(held, separators=(",", ":")).encode()
+
+
+def _write(path: Path, data: bytes, how: int) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | how
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        write_all(descriptor, data)
+    finally:
+        os.close(descriptor)
 
 
 def _wait(descriptor: int, until: float) -> None:

@@ -1,7 +1,6 @@
 """The looks at a site's timings, one line each: what came in between is told from what came before."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,9 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ingestion_pipeline.domain.errors import PipelineError
 from ingestion_pipeline.domain.timing import (
-    BOUNDS,
     MOST,
     ByOperation,
     Histogram,
@@ -19,13 +16,10 @@ from ingestion_pipeline.domain.timing import (
     Timings,
     by_operation,
     dense,
-    plain,
-    read,
     since,
     sparse,
 )
-from ingestion_pipeline.stores.atomic import write_all
-from ingestion_pipeline.stores.timings.files import Busy, Files
+from ingestion_pipeline.stores.timings.files import AMISS, Files, as_json
 
 LOOKS = "looks.jsonl"
 LAST = "last.json"
@@ -84,7 +78,7 @@ class Looks:
         try:
             with self._files.locked(PATIENCE):
                 return self._looked(timings, at)
-        except (OSError, PipelineError, Busy):
+        except AMISS:
             # It cannot be noted; it can be told.
             return self._recent(self._new(timings), list(self._lines()), at)
 
@@ -94,7 +88,7 @@ class Looks:
         found = self._recent(new, looks, at)
         # A line of a time still to come is a wrong clock's, and holds nothing up.
         if not looks or not timedelta() <= at - looks[-1].at < APART:
-            self._files.put(LAST, {"bounds": BOUNDS, "timings": plain(timings)})
+            self._files.write(LAST, timings)
             self._append(_Look(at, new), len(looks))
         return found
 
@@ -112,11 +106,7 @@ class Looks:
 
     def _new(self, timings: Timings) -> ByOperation:
         """What has come since the last line."""
-        before: Timings = {}
-        with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-            held: dict[str, Any] = json.loads((self._files.folder / LAST).read_bytes())
-            if tuple(held["bounds"]) == BOUNDS:
-                before = read(held["timings"])
+        before, _ = self._files.held(LAST)
         return by_operation(since(timings, before))
 
     def _lines(self) -> Iterator[_Look]:
@@ -127,24 +117,12 @@ class Looks:
                     yield _look_of(json.loads(line))
 
     def _append(self, look: _Look, number: int) -> None:
-        path = self._files.folder / LOOKS
         line = _line(look)
-        if number + 1 > KEPT:
-            kept = path.read_bytes().splitlines(keepends=True)[-LEFT:]
-            new = path.with_suffix(".tmp")
-            _put(new, b"".join(kept) + line, os.O_TRUNC)
-            new.replace(path)
+        if number < KEPT:
+            self._files.append(LOOKS, line)
         else:
-            _put(path, line, os.O_APPEND)
-
-
-def _put(path: Path, data: bytes, how: int) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | how
-    descriptor = os.open(path, flags, 0o600)
-    try:
-        write_all(descriptor, data)
-    finally:
-        os.close(descriptor)
+            kept = (self._files.folder / LOOKS).read_bytes().splitlines(keepends=True)[-LEFT:]
+            self._files.put(LOOKS, b"".join(kept) + line)
 
 
 def _line(look: _Look) -> bytes:
@@ -152,7 +130,7 @@ def _line(look: _Look) -> bytes:
         "at": look.at.astimezone(UTC).isoformat(),
         "looked": [[kind, operation, sparse(one)] for (kind, operation), one in sorted(look.timings.items())],
     }
-    return json.dumps(noted, separators=(",", ":")).encode() + b"\n"
+    return as_json(noted) + b"\n"
 
 
 def _look_of(noted: dict[str, Any]) -> _Look:

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 from ingestion_pipeline.domain.errors import PipelineError
 from ingestion_pipeline.domain.timing import BOUNDS, OK, Histogram, Kind, Timed, Timings, added, bucket, since
-from ingestion_pipeline.stores.timings.files import Busy, Files, name_of_this
+from ingestion_pipeline.stores.timings.files import AMISS, Files, name_of_this
 
 EVERY = 1.0
 """Seconds between two writings of a process's file at least."""
@@ -27,9 +27,6 @@ OTHER = "other"
 _turns = count()
 
 _operation: ContextVar[str | None] = ContextVar("operation", default=None)
-
-# Whatever the disk, or somebody else's files, come up with: no verb fails for it.
-_NO_MATTER = (OSError, PipelineError, Busy)
 
 
 class Recorder:
@@ -98,7 +95,7 @@ class Recorder:
         try:
             with self._files.locked(PATIENCE):
                 self._files.fold()
-        except _NO_MATTER:
+        except AMISS:
             """They are read as they are."""
         with self._writing:
             # What could not be written is known here.
@@ -123,7 +120,7 @@ class Recorder:
         try:
             with self._files.locked(patience):
                 self._put(self._files, ends=ends)
-        except _NO_MATTER:
+        except AMISS:
             """The next writing has it too."""
         finally:
             self._writing.release()
