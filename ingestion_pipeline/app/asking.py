@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from ingestion_pipeline.app.authority import Authority
 from ingestion_pipeline.app.places import Places
-from ingestion_pipeline.domain.asking import FindReport, Refreshed, SearchReport
+from ingestion_pipeline.domain.asking import FindReport, Indexed, SearchReport
 from ingestion_pipeline.domain.errors import SettingsError
 from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.reports import State
@@ -61,7 +61,7 @@ class Asking:
             return self._answered(lambda pool, index: asking.shared(pool, index, limit))
         return self._answered(lambda pool, index: asking.find(pool, index, key, text, limit))
 
-    def refresh(self) -> Refreshed:
+    def refresh(self) -> Indexed:
         """Make the search index level with the people.
 
         Raises:
@@ -69,11 +69,11 @@ class Asking:
             UnavailableError: PostgreSQL is away.
         """
         with self._reached():
-            return self._refreshed()
+            return self._indexed()
 
-    def _answered(self, ask: Callable[[Pool, Refreshed], _Report]) -> _Report:
+    def _answered(self, ask: Callable[[Pool, Indexed], _Report]) -> _Report:
         with self._reached() as state:
-            index = self._refreshed()
+            index = self._indexed()
             report, replica = self._places.read_pool(lambda pool: ask(pool, index))
             report = replace(report, replica=replica)
         if state.phase.authority is not Side.CSV or not self._places.csv.exists():
@@ -89,7 +89,7 @@ class Asking:
             self._ours = identity
         return identity == self._ours
 
-    def _refreshed(self) -> Refreshed:
+    def _indexed(self) -> Indexed:
         return asking.refresh(self._places.pool, self._places.settings.search.language)
 
     @contextmanager

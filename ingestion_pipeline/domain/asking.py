@@ -10,7 +10,7 @@ NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Refreshed:
+class Indexed:
     """How level the search index is.
 
     Attributes:

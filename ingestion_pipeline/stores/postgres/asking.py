@@ -8,7 +8,7 @@ from ingestion_pipeline.domain.asking import (
     File,
     FindReport,
     Hit,
-    Refreshed,
+    Indexed,
     SearchReport,
     Shared,
 )
@@ -31,7 +31,7 @@ _CANNOT_WRITE = (
 )
 
 
-def refresh(pool: Pool, language: str) -> Refreshed:
+def refresh(pool: Pool, language: str) -> Indexed:
     """Put into the index who is new or has changed since, and take out who is gone.
 
     Where nothing has changed, that is one question. Where this role or server may not write, or somebody else
@@ -46,7 +46,7 @@ def refresh(pool: Pool, language: str) -> Refreshed:
     """
     with pool.transaction(bulk=True) as cursor:
         try:
-            return Refreshed(language, _refresh(cursor, language))
+            return Indexed(language, _refresh(cursor, language))
         except psycopg2.errors.UndefinedObject:
             raise _no_language(language) from None
         except _CANNOT_WRITE:
@@ -79,12 +79,12 @@ def _is_level(cursor: Cursor, language: str) -> bool:
     return bool(fetch_one(cursor)[0])
 
 
-def _left_as_it_is(cursor: Cursor, language: str) -> Refreshed:
+def _left_as_it_is(cursor: Cursor, language: str) -> Indexed:
     cursor.execute(_sql.count_behind)
     behind = int(fetch_one(cursor)[0])
     cursor.execute(_sql.language)
     row = cursor.fetchone()
-    return Refreshed(language if row is None else row[0], behind=behind)
+    return Indexed(language if row is None else row[0], behind=behind)
 
 
 def _no_language(language: str) -> SettingsError:
@@ -95,7 +95,7 @@ def _no_language(language: str) -> SettingsError:
     )
 
 
-def search(pool: Pool, index: Refreshed, query: str, limit: int) -> SearchReport:
+def search(pool: Pool, index: Indexed, query: str, limit: int) -> SearchReport:
     """The people in whose name or document words are found.
 
     Args:
@@ -113,7 +113,7 @@ def search(pool: Pool, index: Refreshed, query: str, limit: int) -> SearchReport
     return SearchReport(hits, min(found, COUNTED), found > COUNTED, index.behind)
 
 
-def find(pool: Pool, index: Refreshed, key: str, text: str, limit: int) -> FindReport:
+def find(pool: Pool, index: Indexed, key: str, text: str, limit: int) -> FindReport:
     """The files that are asked for.
 
     Args:
@@ -131,7 +131,7 @@ def find(pool: Pool, index: Refreshed, key: str, text: str, limit: int) -> FindR
     return FindReport(tuple(File(*row) for *row, _ in rows), (), total, index.behind)
 
 
-def shared(pool: Pool, index: Refreshed, limit: int) -> FindReport:
+def shared(pool: Pool, index: Indexed, limit: int) -> FindReport:
     """The UUIDs and paths that several people have."""
     with pool.transaction() as cursor:
         cursor.execute(_sql.shared, {"limit": limit, "named": NAMED})

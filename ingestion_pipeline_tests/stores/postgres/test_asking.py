@@ -10,14 +10,14 @@ import psycopg2
 import pytest
 from psycopg2 import sql
 
-from ingestion_pipeline.domain.asking import Refreshed
+from ingestion_pipeline.domain.asking import Indexed
 from ingestion_pipeline.domain.errors import SettingsError
 from ingestion_pipeline.stores.postgres import asking, queries
 from ingestion_pipeline.stores.postgres.pool import Pool, Waits
 from ingestion_pipeline_tests.conftest import Server
 from ingestion_pipeline_tests.strays import stray
 
-SIMPLE = Refreshed("simple")
+SIMPLE = Indexed("simple")
 MANY = 20_000
 
 _sql = queries.load("asking")
@@ -204,8 +204,8 @@ def test_a_text_without_blanks_takes_no_time(begun: str) -> None:
 
 
 def test_only_who_changed_is_indexed_again(four: str, pool: Pool) -> None:
-    assert asking.refresh(pool, "simple") == Refreshed("simple", changed=4)
-    assert asking.refresh(pool, "simple") == Refreshed("simple")
+    assert asking.refresh(pool, "simple") == Indexed("simple", changed=4)
+    assert asking.refresh(pool, "simple") == Indexed("simple")
     before = set(stray(four, "SELECT person_id, xmin::text FROM ingestion.search_index"))
 
     stray(four, "UPDATE people SET name = 'Augusta' WHERE row_id = '1'")
@@ -308,7 +308,7 @@ def test_who_may_not_write_is_told_who_is_behind(four: str, reader: str, pool: P
         report = asking.search(reading, index, "engines", 20)
         assert asking.find(reading, index, "uuid", "u", 20).behind == 2
 
-    assert index == Refreshed("english", behind=2)
+    assert index == Indexed("english", behind=2)
     assert [hit.row_id for hit in report.hits] == ["1"]
     assert (report.total, report.behind) == (1, 2)
     assert found(pool, "engines") == ["9"]
@@ -319,7 +319,7 @@ def test_who_may_write_need_not_own_the_index(four: str, reader: str, pool: Pool
     stray(four, f"GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ingestion TO {role}")
 
     with closing(Pool(reader)) as theirs:
-        assert asking.refresh(theirs, "simple") == Refreshed("simple", changed=4)
+        assert asking.refresh(theirs, "simple") == Indexed("simple", changed=4)
 
     assert found(pool, "steam") == ["3"]
 
@@ -329,7 +329,7 @@ def test_who_may_not_write_is_told_nothing_where_nobody_is_behind(reader: str, p
     asking.refresh(pool, "simple")
 
     with closing(Pool(reader)) as reading:
-        assert asking.refresh(reading, "simple") == Refreshed("simple")
+        assert asking.refresh(reading, "simple") == Indexed("simple")
 
 
 def test_a_server_that_takes_no_writes(four: str, pool: Pool) -> None:
