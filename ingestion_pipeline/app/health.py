@@ -1,28 +1,24 @@
 """Looking at the whole site: every figure that can be read, held against the limits of the settings."""
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import inf
 
+from ingestion_pipeline.app.newest import Newest
 from ingestion_pipeline.app.phases import Phases
 from ingestion_pipeline.app.places import Places
 from ingestion_pipeline.domain.errors import PipelineError
-from ingestion_pipeline.domain.findings import HOUR, Facts, Limits, Published, Slower, findings, slower
+from ingestion_pipeline.domain.findings import Facts, Limits, Published, Slower, findings, slower
 from ingestion_pipeline.domain.health import Health, Signal
 from ingestion_pipeline.domain.pending import Pending
 from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.reports import State
 from ingestion_pipeline.domain.timing import OK, ByOperation, Kind, Timings, by_operation, latencies
-from ingestion_pipeline.domain.version import Manifest
 from ingestion_pipeline.stores import machine
-from ingestion_pipeline.stores.bucket.chain import Chain
 from ingestion_pipeline.stores.postgres.signals import signals
 from ingestion_pipeline.stores.timings import Looks
-
-REMEMBERED = 60.0
-"""Seconds in which what was published is not asked for again: a bucket is far, and paid by the question."""
 
 LOOK = "health"
 """What a look itself is timed as."""
@@ -54,24 +50,27 @@ class _OfPostgres:
         """The phase in force."""
         return next((Phase(one.labels[0][1]) for one in self.signals if one.name == "epoch"), None)
 
+    @property
+    def unchanged(self) -> float | None:
+        """Seconds for which nobody was changed; None where it does not say."""
+        if not self.signals:
+            return None
+        changed = self.get("history_age_seconds")
+        return inf if changed is None else changed
 
-@dataclass(slots=True)
-class _Newest:
-    """The newest of what was published in a chain, remembered for a while."""
 
-    until: float = 0.0
-    manifest: Manifest | None = None
-    amiss: str | None = field(default=None)
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one look at a site has seen."""
 
-    def ask(self, chain: Callable[[], Chain]) -> None:
-        if time.monotonic() < self.until:
-            return
-        self.manifest, self.amiss = None, None
-        try:
-            self.manifest = chain().newest()
-        except PipelineError as error:
-            self.amiss = f"what was published cannot be asked for: {error.message}"
-        self.until = time.monotonic() + REMEMBERED
+    csv: _OfCsv
+    postgres: _OfPostgres
+    phase: Phase | None
+    pending: Pending
+    version: Published
+    backup: Published
+    shut: tuple[str, ...]
+    disks: tuple[Signal, ...]
 
 
 class Looking:
@@ -86,28 +85,45 @@ class Looking:
         self._places = places
         self._phases = phases
         self._looks = Looks(places.timings_folder)
-        self._version = _Newest()
-        self._backup = _Newest()
+        self._newest = Newest(places)
 
     def look(self) -> Health:
         """Look once."""
         at = datetime.now(UTC)
         with self._places.timings.operation(LOOK):
-            csv = self._csv()
-            postgres = self._postgres(csv)
-            phase = postgres.phase if csv.state is None else csv.state.phase
-            pending = _pending(csv, postgres, phase)
-            version, backup = self._published(phase, postgres, at)
-            shut = self._shut(csv, postgres)
-        disks = tuple(self._disks())
+            seen = self._seen(at)
+        # Now, so that this look is among them.
         timings = self._places.timings.all()
         recent = self._looks.look(timings, at)
         limits = Limits(**self._places.settings.health.model_dump())
-        facts = Facts(
-            wanted=self._places.settings.wanted_phase,
+        facts = self._facts(seen, at, slower(_of_work(recent.timings), recent.before, limits.slower_than))
+        signals = (*self._signals(seen, facts), *_of_timings(timings, recent.timings, facts.slower))
+        return Health(at, signals, findings(facts, limits))
+
+    def _seen(self, at: datetime) -> _Seen:
+        csv = self._csv()
+        postgres = self._postgres(csv)
+        phase = postgres.phase if csv.state is None else csv.state.phase
+        has_dumps = phase is not None and phase is not Phase.ORIGINAL
+        return _Seen(
+            csv=csv,
+            postgres=postgres,
             phase=phase,
+            pending=_pending(csv, postgres, phase),
+            version=self._newest.version(at, phase, postgres.unchanged),
+            backup=self._newest.backup(at) if has_dumps else Published(),
+            shut=self._shut(csv, postgres),
+            disks=tuple(self._disks()),
+        )
+
+    def _facts(self, seen: _Seen, at: datetime, slow: Sequence[Slower]) -> Facts:
+        postgres, pending = seen.postgres, seen.pending
+        free = (one.value for one in seen.disks if one.name == "disk_free_percent")
+        return Facts(
+            wanted=self._places.settings.wanted_phase,
+            phase=seen.phase,
             away=postgres.away,
-            csv_amiss=csv.amiss,
+            csv_amiss=seen.csv.amiss,
             began_seconds=_since(self._places.csv.kept_at(), at),
             pending=pending.rows,
             pending_seconds=pending.seconds,
@@ -115,29 +131,35 @@ class Looking:
             differences=_whole(postgres.get("proof_differences")),
             proof_seconds=postgres.get("proof_age_seconds"),
             conflicts=_whole(postgres.get("conflicts_undecided")),
-            shut=shut,
-            half_done=csv.half_done,
-            slower=slower(_of_work(recent.timings), recent.before, limits.slower_than),
-            disk_free_percent=min(
-                (one.value for one in disks if one.name == "disk_free_percent"), default=None
-            ),
+            shut=seen.shut,
+            half_done=seen.csv.half_done,
+            slower=slow,
+            disk_free_percent=min(free, default=None),
             longest_transaction_seconds=postgres.get("longest_transaction_seconds"),
             replica_lag_seconds=postgres.get("replica_lag_seconds"),
             cache_hit_percent=postgres.get("cache_hit_percent"),
-            version=version,
-            backup=backup,
+            version=seen.version,
+            backup=seen.backup,
         )
-        found = (
-            *self._of_postgres(postgres, facts),
-            *_of_pending(pending),
-            *_of_timings(timings, recent.timings, facts.slower),
-            *self._of_disk(),
-            *disks,
-            *_aged("version_age_seconds", version),
-            *_aged("backup_age_seconds", backup),
-            *machine.process(),
-        )
-        return Health(at, found, findings(facts, limits))
+
+    def _signals(self, seen: _Seen, facts: Facts) -> Iterator[Signal]:
+        if facts.has_postgres:
+            yield Signal("postgres_up", float(seen.postgres.away is None))
+        # Of both sides, those of what is pending come from whichever knows.
+        yield from (one for one in seen.postgres.signals if not one.name.startswith("pending_"))
+        if seen.postgres.signals:
+            largest = self._places.settings.database.connection_pool.max_connections
+            yield Signal("pool_connections_largest", float(largest))
+        yield Signal("pending_rows", float(seen.pending.rows))
+        yield Signal("pending_age_seconds", seen.pending.seconds)
+        yield Signal("fallback_writes", float(seen.pending.fallback))
+        size, journal = self._places.csv.bytes()
+        yield Signal("csv_bytes", float(size))
+        yield Signal("journal_bytes", float(journal))
+        yield from seen.disks
+        yield from _aged("version_age_seconds", seen.version)
+        yield from _aged("backup_age_seconds", seen.backup)
+        yield from machine.process()
 
     def _csv(self) -> _OfCsv:
         try:
@@ -158,7 +180,7 @@ class Looking:
         state = csv.state
         if state is not None and state.phase is Phase.ORIGINAL and not state.changing:
             return _OfPostgres()
-        if not self._has_server():
+        if not self._places.has_server():
             # To look is not to make one.
             return _OfPostgres(away=None if state is None else "the embedded server is gone")
         try:
@@ -176,7 +198,7 @@ class Looking:
                 return ()
             if postgres.away is not None:
                 return (postgres.away,)
-            if not self._has_server():
+            if not self._places.has_server():
                 return ()
             plan = self._phases.plan_from(state)
         except PipelineError as error:
@@ -186,63 +208,10 @@ class Looking:
         # What a change of phase sees to itself keeps no gate shut.
         return tuple(unmet.why for way in ways if not way.is_within_reach for unmet in way.unmet)
 
-    def _has_server(self) -> bool:
-        """Whether there is a server to be asked, other than one that would have to be made for it."""
-        return self._places.settings.database_url is not None or self._places.embedded().exists()
-
-    def _published(
-        self, phase: Phase | None, postgres: _OfPostgres, at: datetime
-    ) -> tuple[Published, Published]:
-        self._version.ask(lambda: self._places.versions)
-        version = _published(self._version, at)
-        if phase is None or phase is Phase.ORIGINAL:
-            backup = Published()
-        else:
-            self._backup.ask(lambda: self._places.backups)
-            backup = _published(self._backup, at)
-        manifest = self._version.manifest
-        if manifest is None or phase is None or not self._is_present(manifest, version, phase, postgres):
-            return version, backup
-        return Published(version.seconds, is_present=True), backup
-
-    def _is_present(
-        self, manifest: Manifest, version: Published, phase: Phase, postgres: _OfPostgres
-    ) -> bool:
-        """Whether nothing has changed since the newest version: none is published then, however old it is."""
-        age = version.seconds or 0.0
-        if phase.authority is Side.POSTGRES:
-            changed = postgres.get("history_age_seconds")
-            return bool(postgres.signals) and (changed is None or changed > age)
-        csv = self._places.csv
-        changed_at = csv.changed_at()
-        if changed_at is None or changed_at < manifest.content.published_at.timestamp():
-            return changed_at is not None
-        # It may have been touched only; read as a whole only where that would be a finding.
-        if age <= HOUR * self._places.settings.health.version_age_hours:
-            return False
-        with suppress(PipelineError):
-            return csv.sha256() == manifest.content.sha256
-        return False
-
     def _disks(self) -> Iterator[Signal]:
         paths = self._places.settings.paths
         yield from machine.disk("csv", paths.output_csv.parent)
         yield from machine.disk("state", paths.state_dir)
-
-    def _of_disk(self) -> Iterator[Signal]:
-        size, journal = self._places.csv.bytes()
-        yield Signal("csv_bytes", float(size))
-        yield Signal("journal_bytes", float(journal))
-
-    def _of_postgres(self, postgres: _OfPostgres, facts: Facts) -> Iterator[Signal]:
-        # Of both sides, those of what is pending come from whichever knows.
-        known = (one for one in postgres.signals if not one.name.startswith("pending_"))
-        if facts.has_postgres:
-            yield Signal("postgres_up", float(postgres.away is None))
-        yield from known
-        if postgres.signals:
-            largest = self._places.settings.database.connection_pool.max_connections
-            yield Signal("pool_connections_largest", float(largest))
 
 
 def _pending(csv: _OfCsv, postgres: _OfPostgres, phase: Phase | None) -> Pending:
@@ -250,18 +219,6 @@ def _pending(csv: _OfCsv, postgres: _OfPostgres, phase: Phase | None) -> Pending
         return csv.pending
     rows, seconds = postgres.get("pending_rows") or 0, postgres.get("pending_age_seconds") or 0.0
     return Pending(int(rows), max(0.0, seconds), csv.pending.fallback)
-
-
-def _published(newest: _Newest, at: datetime) -> Published:
-    if newest.manifest is None:
-        return Published(amiss=newest.amiss)
-    return Published(max(0.0, (at - newest.manifest.content.published_at).total_seconds()))
-
-
-def _of_pending(pending: Pending) -> Iterator[Signal]:
-    yield Signal("pending_rows", float(pending.rows))
-    yield Signal("pending_age_seconds", pending.seconds)
-    yield Signal("fallback_writes", float(pending.fallback))
 
 
 def _of_work(timings: ByOperation) -> ByOperation:
@@ -274,12 +231,12 @@ def _of_timings(timings: Timings, recent: ByOperation, slow: Iterable[Slower]) -
     yield from _latencies("recent_latency_seconds", recent)
     for one in slow:
         yield Signal("slower_times", one.times, (("kind", one.kind), ("operation", one.operation)))
-    made = [
-        (timed.outcome == OK, one.count) for timed, one in timings.items() if timed.kind is Kind.TRANSACTION
-    ]
-    for outcome, wanted in ((OK, True), ("failed", False)):
-        counted = sum(count for is_ok, count in made if is_ok is wanted)
-        yield Signal("transactions_total", float(counted), (("outcome", outcome),))
+    made = Counter({OK: 0, "failed": 0})
+    for timed, histogram in timings.items():
+        if timed.kind is Kind.TRANSACTION:
+            made[OK if timed.outcome == OK else "failed"] += histogram.count
+    for outcome, count in made.items():
+        yield Signal("transactions_total", float(count), (("outcome", outcome),))
 
 
 def _latencies(name: str, timings: ByOperation) -> Iterator[Signal]:

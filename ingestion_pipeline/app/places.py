@@ -218,12 +218,11 @@ class Places:
 
     def has_database(self) -> bool:
         """Whether a database may say something else than phase original."""
-        settings = self.settings
-        return (
-            settings.wanted_phase is not Phase.ORIGINAL
-            or settings.database_url is not None
-            or self.embedded().exists()
-        )
+        return self.settings.wanted_phase is not Phase.ORIGINAL or self.has_server()
+
+    def has_server(self) -> bool:
+        """Whether there is a server to be asked, other than one that would have to be made for it."""
+        return self.settings.database_url is not None or self.embedded().exists()
 
     def embedded(self) -> EmbeddedServer:
         """The embedded server.
