@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from ingestion_pipeline.domain.columns import COLUMNS, Mode
-from ingestion_pipeline.domain.findings import NAMES, Limits
+from ingestion_pipeline.domain.findings import NAMES
 from ingestion_pipeline.domain.signals import ABOUT
 from ingestion_pipeline.settings.sections import Health
 
@@ -59,7 +59,6 @@ def test_the_findings_and_their_limits_are_told() -> None:
     assert {name: float(value) for name, value in limits.items()} == {
         name: value for name, value in Health().model_dump().items() if value is not None
     }
-    assert Limits(**Health().model_dump()) == Limits()
 
 
 def test_links_lead_somewhere() -> None:

@@ -19,12 +19,6 @@ FEWEST_LOOKS = 5
 FLOOR = 0.05
 """Seconds that nothing is called slow for."""
 
-NAMES = (
-    *("postgres", "consistency", "proof_age", "pending_age", "gate", "slower", "disk", "long_transaction"),
-    *("replica_lag", "version_age", "backup_age", "conflicts", "fallback", "cache_hit"),
-)
-"""In the order of every look."""
-
 GRAVE = frozenset({"postgres", "consistency", "conflicts", "fallback", "disk"})
 """What is at stake: writes, or that both sides are equal. The rest is for somebody to look at in time."""
 
@@ -33,17 +27,17 @@ GRAVE = frozenset({"postgres", "consistency", "conflicts", "fallback", "disk"})
 class Limits:
     """How far a figure may go; the names are those of the section `health` of the settings."""
 
-    pending_age_seconds: float = 300.0
-    proof_age_seconds: float = 7200.0
-    differences: int = 0
-    conflicts: int = 0
-    disk_free_percent: float = 10.0
-    cache_hit_percent: float | None = None
-    long_transaction_seconds: float = 600.0
-    replica_lag_seconds: float = 60.0
-    version_age_hours: float = 36.0
-    backup_age_hours: float = 36.0
-    slower_than: float = 3.0
+    pending_age_seconds: float
+    proof_age_seconds: float
+    differences: int
+    conflicts: int
+    disk_free_percent: float
+    cache_hit_percent: float | None
+    long_transaction_seconds: float
+    replica_lag_seconds: float
+    version_age_hours: float
+    backup_age_hours: float
+    slower_than: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +138,7 @@ class Facts:
 
 def findings(facts: Facts, limits: Limits) -> tuple[Finding, ...]:
     """Everything that is looked at, in the order of NAMES."""
-    return tuple(_FOUND[name](facts, limits) for name in NAMES)
+    return tuple(found(facts, limits) for found in _FOUND.values())
 
 
 def slower(
@@ -172,28 +166,36 @@ def _fine(name: str, message: str, measured: float | None = None, limit: float |
     return Finding(name, ok=True, measured=measured, limit=limit, message=message)
 
 
+def _amiss(
+    name: str, message: str, hint: str, measured: float | None = None, limit: float | None = None
+) -> Finding:
+    return Finding(name, ok=False, measured=measured, limit=limit, message=message, hint=hint)
+
+
 def _at_most(name: str, measured: float, limit: float, message: str, hint: str) -> Finding:
-    ok = measured <= limit
-    return Finding(name, ok, measured, limit, message, "" if ok else hint)
+    if measured <= limit:
+        return _fine(name, message, measured, limit)
+    return _amiss(name, message, hint, measured, limit)
 
 
 def _at_least(name: str, measured: float, limit: float, message: str, hint: str) -> Finding:
-    ok = measured >= limit
-    return Finding(name, ok, measured, limit, message, "" if ok else hint)
+    if measured >= limit:
+        return _fine(name, message, measured, limit)
+    return _amiss(name, message, hint, measured, limit)
 
 
 def _postgres(facts: Facts, _limits: Limits) -> Finding:
     if facts.away is None:
         return _fine("postgres", "answers" if facts.has_postgres else "has no part yet")
     hint = "`ingest doctor` says what is reachable and what is not."
-    return Finding("postgres", ok=False, measured=None, limit=None, message=facts.away, hint=hint)
+    return _amiss("postgres", facts.away, hint)
 
 
 def _consistency(facts: Facts, limits: Limits) -> Finding:
     name = "consistency"
     if facts.csv_amiss is not None:
         hint = "`ingest doctor` looks at the CSV and its folder."
-        return Finding(name, ok=False, measured=None, limit=None, message=facts.csv_amiss, hint=hint)
+        return _amiss(name, facts.csv_amiss, hint)
     if facts.follower is None:
         return _fine(name, "there is one side only")
     if facts.differences is None:
@@ -237,11 +239,11 @@ def _gate(facts: Facts, _limits: Limits) -> Finding:
     if facts.half_done is not None:
         said = f"a change to {facts.half_done} was begun, and nobody has seen its end"
         hint = "`ingest phase advance`, or `rollback`, once PostgreSQL is there."
-        return Finding(name, ok=False, measured=None, limit=None, message=said, hint=hint)
+        return _amiss(name, said, hint)
     if facts.shut:
         said = f"{facts.wanted} is wanted, and the gate is shut: {'; '.join(facts.shut)}"
         hint = "`ingest phase plan` says what next."
-        return Finding(name, ok=False, measured=float(len(facts.shut)), limit=0.0, message=said, hint=hint)
+        return _amiss(name, said, hint, float(len(facts.shut)), 0.0)
     if facts.phase is None:
         return _fine(name, "no phase is in force yet")
     if facts.phase is facts.wanted:
@@ -253,13 +255,12 @@ def _slowed(facts: Facts, limits: Limits) -> Finding:
     name = "slower"
     if not facts.slower:
         return _fine(name, "nothing takes longer than it used to", None, limits.slower_than)
-    worst = facts.slower[0]
     said = ", ".join(
         f"{one.kind} {one.operation} takes {_milliseconds(one.seconds)}, usual is {_milliseconds(one.usual)}"
         for one in facts.slower
     )
     hint = "`ingest health --signals`: long transactions, dead rows, disk; was more asked for than usual?"
-    return Finding(name, ok=False, measured=worst.times, limit=limits.slower_than, message=said, hint=hint)
+    return _amiss(name, said, hint, facts.slower[0].times, limits.slower_than)
 
 
 def _disk(facts: Facts, limits: Limits) -> Finding:
@@ -306,7 +307,7 @@ def _backup_age(facts: Facts, limits: Limits) -> Finding:
 
 def _published(name: str, newest: Published, facts: Facts, limit: float, what: str, hint: str) -> Finding:
     if newest.amiss is not None:
-        return Finding(name, ok=False, measured=None, limit=limit, message=newest.amiss, hint=hint)
+        return _amiss(name, newest.amiss, hint, limit=limit)
     if newest.seconds is not None:
         said = f"the newest {what} was published {_ago(newest.seconds)}"
         return _at_most(name, newest.seconds, limit, said, hint)
@@ -328,10 +329,11 @@ def _fallback(facts: Facts, _limits: Limits) -> Finding:
     name = "fallback"
     if facts.phase is None or facts.phase.authority is not Side.POSTGRES:
         return _fine(name, "PostgreSQL does not lead")
-    said = f"the CSV has taken in {facts.fallback:,} writes for PostgreSQL, which leads"
     if not facts.fallback:
         return _fine(name, "PostgreSQL leads, and takes every write", 0.0, 0.0)
-    return _at_most(name, facts.fallback, 0, said, "Bring PostgreSQL back; `ingest settle` takes them back.")
+    said = f"the CSV has taken in {facts.fallback:,} writes for PostgreSQL, which leads"
+    hint = "Bring PostgreSQL back; `ingest settle` takes them back."
+    return _amiss(name, said, hint, facts.fallback, 0.0)
 
 
 def _cache_hit(facts: Facts, limits: Limits) -> Finding:
@@ -361,6 +363,9 @@ _FOUND: Mapping[str, Callable[[Facts, Limits], Finding]] = {
     "fallback": _fallback,
     "cache_hit": _cache_hit,
 }
+
+NAMES = tuple(_FOUND)
+"""In the order of every look."""
 
 
 def _not_told(facts: Facts) -> str | None:

@@ -8,9 +8,10 @@ from ingestion_pipeline.domain.findings import NAMES, Facts, Limits, Published, 
 from ingestion_pipeline.domain.health import Finding
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.timing import BOUNDS, Histogram, Kind, bucket
+from ingestion_pipeline.settings.sections import Health
 
 HOUR = 3600.0
-LIMITS = Limits(cache_hit_percent=90.0)
+LIMITS = Limits(**Health(cache_hit_percent=90.0).model_dump())
 WELL = Facts(
     wanted=Phase.DUAL_WRITE,
     phase=Phase.DUAL_WRITE,
@@ -125,7 +126,7 @@ def test_an_old_version_of_what_is_there_now_is_no_finding() -> None:
 
 
 def test_without_a_limit_the_cache_is_no_finding() -> None:
-    assert amiss(replace(WELL, cache_hit_percent=1.0), Limits()) == set()
+    assert amiss(replace(WELL, cache_hit_percent=1.0), replace(LIMITS, cache_hit_percent=None)) == set()
 
 
 KEY = (Kind.OPERATION, "write")
