@@ -8,6 +8,7 @@ from ingestion_pipeline.app.authority import Authority
 from ingestion_pipeline.app.backup import Backup
 from ingestion_pipeline.app.places import Places
 from ingestion_pipeline.app.settler import Settler
+from ingestion_pipeline.app.timed import timed
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.errors import PipelineError, ProtectedError
 from ingestion_pipeline.domain.phase import Phase, Side
@@ -33,10 +34,9 @@ class Writing:
     """
 
     def __init__(self, places: Places, authority: Authority, by: str) -> None:
+        self._places = places
         self._csv = places.csv
-        self._timings = places.timings
         self._authority = authority
-        self._settings = places.settings
         self._by = by
         self._brakes = places.brakes
         self.backup = Backup(places.csv, places.settings.csv_backup)
@@ -56,7 +56,7 @@ class Writing:
             writes,
             self._by,
             brakes=self._brakes,
-            fallback=self._settings.database.fallback_to_csv,
+            fallback=self._places.settings.database.fallback_to_csv,
         )
 
     def each(self, writes: Iterable[Write], group: int) -> Iterator[WriteReceipt]:
@@ -69,7 +69,7 @@ class Writing:
                 raise error
 
     def _together(self, writes: Sequence[Write]) -> Answered:
-        with self._timings.operation("write_many") as timing:
+        with self._places.timings.operation("write_many") as timing:
             answered = self.all(writes)
             timing.failed(answered.error)
         return answered
@@ -85,12 +85,9 @@ class Writing:
         self.backup.before_write()
         return add_columns(self, self._csv, names, brakes=self._brakes)
 
+    @timed("settle")
     def settle(self, *, accept_loss: bool = False) -> SettleReport:
         """Bring the follower level, and finish whatever was interrupted."""
-        with self._timings.operation("settle"):
-            return self._settled(accept_loss=accept_loss)
-
-    def _settled(self, *, accept_loss: bool) -> SettleReport:
         brakes = None if accept_loss else self._brakes
         try:
             return self._settle(self.in_force(), brakes)
@@ -104,7 +101,7 @@ class Writing:
             tables = None
             if state.phase is not Phase.ORIGINAL:
                 tables = stack.enter_context(self.reached())
-            aside = str(self._settings.csv_backup.backup_dir)
+            aside = str(self._places.settings.csv_backup.backup_dir)
             return settle(self._csv, tables, state=state, brakes=brakes, aside=aside)
 
     def in_force(self, *, again: bool = False) -> State:
