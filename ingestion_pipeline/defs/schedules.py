@@ -8,49 +8,21 @@ from ingestion_pipeline.settings import Settings
 
 def schedules(settings: Settings) -> list[ScheduleDefinition]:
     """The schedules, running unless automation is turned off."""
-    automation = settings.automation
-    status = DefaultScheduleStatus.RUNNING if automation.enabled else DefaultScheduleStatus.STOPPED
+    when = settings.automation
+    status = DefaultScheduleStatus.RUNNING if when.enabled else DefaultScheduleStatus.STOPPED
     return [
-        ScheduleDefinition(
-            "consistency_hourly",
-            job=jobs.compare,
-            cron_schedule=automation.consistency_cron,
-            default_status=status,
-            description="Compares the two sides.",
-        ),
-        ScheduleDefinition(
-            "export_nightly",
-            job=jobs.export,
-            cron_schedule=automation.export_cron,
-            default_status=status,
-            description="Publishes a version.",
-        ),
-        ScheduleDefinition(
-            "backup_nightly",
-            job=jobs.backup,
-            cron_schedule=automation.backup_cron,
-            default_status=status,
-            description="Dumps the database.",
-        ),
-        ScheduleDefinition(
-            "drill_weekly",
-            job=jobs.drill,
-            cron_schedule=automation.drill_cron,
-            default_status=status,
-            description="Restores the newest version and the newest dump somewhere else.",
-        ),
-        ScheduleDefinition(
-            "reports_hourly",
-            job=jobs.reports,
-            cron_schedule=automation.reports_cron,
-            default_status=status,
-            description="Counts the figures of the report anew.",
-        ),
-        ScheduleDefinition(
-            "health_often",
-            job=jobs.health,
-            cron_schedule=automation.health_cron,
-            default_status=status,
-            description="Looks at the whole site.",
-        ),
+        ScheduleDefinition(name, job=job, cron_schedule=cron, default_status=status, description=description)
+        for name, job, cron, description in (
+            ("consistency_hourly", jobs.compare, when.consistency_cron, "Compares the two sides."),
+            ("export_nightly", jobs.export, when.export_cron, "Publishes a version."),
+            ("backup_nightly", jobs.backup, when.backup_cron, "Dumps the database."),
+            (
+                "drill_weekly",
+                jobs.drill,
+                when.drill_cron,
+                "Restores the newest version and the newest dump somewhere else.",
+            ),
+            ("reports_hourly", jobs.reports, when.reports_cron, "Counts the figures of the report anew."),
+            ("health_often", jobs.health, when.health_cron, "Looks at the whole site."),
+        )
     ]

@@ -16,8 +16,8 @@ from ingestion_pipeline.stores.postgres.tables import PostgresTables
 _compare = queries.load("compare")
 _sql = queries.load("replica")
 
-LOOKS = 0.02
-"""Seconds between two looks at how far it is."""
+PAUSE = 0.02
+"""Seconds between two questions how far it is."""
 
 WITH_WRITERS_WAITING = 1.0
 """Seconds it is waited for at most while the CSV is held."""
@@ -60,7 +60,7 @@ class Replica:
         while not self._has(marks):
             if time.monotonic() > until:
                 raise unfit(f"it was not level with the primary after {seconds:g} s")
-            time.sleep(LOOKS)
+            time.sleep(PAUSE)
 
     @contextmanager
     def asked(self) -> Iterator[None]:
