@@ -161,9 +161,6 @@ def test_one_question_at_a_time(three: Pipeline) -> None:
         assert refused.value.code == "bad_question"
 
 
-# what an answer may lack
-
-
 def test_who_postgres_has_yet_to_get_is_told(site: Site, remote: Pipeline, proxy: Proxy) -> None:
     site.put(spelled(people("12")))
     remote.sync()

@@ -51,9 +51,6 @@ def parsed(text: str) -> Samples:
     ]
 
 
-# health
-
-
 def test_a_healthy_site(live: Site, call: Call) -> None:
     in_text, in_json = call("health"), call("health", "--json")
     with_signals = call("health", "--signals")
@@ -91,9 +88,6 @@ def test_with_postgres_away_it_is_told_not_failed(call: Call, monkeypatch: pytes
 
     assert metrics.code == 0
     assert ("ingestion_postgres_up", {}, 0.0) in parsed(metrics.out)
-
-
-# metrics
 
 
 def test_metrics_are_prometheus_text(live: Site, call: Call) -> None:
@@ -204,8 +198,6 @@ def test_a_port_that_somebody_has(live: Site, call: Call) -> None:
     assert (answer.code, answer.json["error"]["code"]) == (4, "port_unavailable")
     assert live.csv.exists()
 
-
-# grafana
 
 _NAME = re.compile(r"\bingestion_\w+")
 _SELECTED = re.compile(r"\b(ingestion_\w+)\{([^}]*)\}")

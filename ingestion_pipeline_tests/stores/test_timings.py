@@ -294,9 +294,6 @@ def test_outcomes_are_few() -> None:
     assert outcome_of(RefusedError()) == "sqlstate_40"
 
 
-# looks
-
-
 def test_a_look_tells_what_has_come_since_the_one_before(folder: Path) -> None:
     looks = Looks(folder)
     looks.look(once(3), AT)

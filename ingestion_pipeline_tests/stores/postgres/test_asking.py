@@ -61,9 +61,6 @@ def files(pool: Pool, key: str, text: str = "") -> list[tuple[str, str, str | No
     return [(one.row_id, one.uuid, one.description, one.path) for one in report.files]
 
 
-# words
-
-
 @pytest.fixture
 def four(begun: str) -> str:
     put(begun, "1", "Ada Lovelace", "notes on the analytical engine")
@@ -149,9 +146,6 @@ def test_a_language_that_the_server_does_not_know(pool: Pool) -> None:
     assert found(pool, "steam") == ["3"]
 
 
-# documents that are huge
-
-
 def different_words(number: int) -> str:
     return " ".join(f"{one:x}word{one:x}" for one in range(number))
 
@@ -198,9 +192,6 @@ def test_a_text_without_blanks_takes_no_time(begun: str) -> None:
         assert found(pool, "ada") == ["1"]
         [hit] = asking.search(pool, SIMPLE, "ada", 1).hits
         assert hit.highlight.startswith("«Ada»")
-
-
-# level with the people
 
 
 def test_only_who_changed_is_indexed_again(four: str, pool: Pool) -> None:
@@ -352,9 +343,6 @@ def test_no_write_waits_for_the_index_or_fails_because_of_it(four: str, pool: Po
     assert found(pool, "turing or hopper") == ["4"]
 
 
-# files
-
-
 @pytest.fixture
 def mapped(begun: str) -> str:
     put(begun, "1", "Ada", None, {"film": "u1", "sound": "u1", "lost": "u2"}, {"u1": "p1", "u3": "p3"})
@@ -431,9 +419,6 @@ def test_a_text_longer_than_an_index_takes(begun: str, pool: Pool) -> None:
     for key in ("uuid", "path", "description"):
         assert files(pool, key, long) == [("1", long, long, long)]
         assert files(pool, key, long + "x") == []
-
-
-# plans
 
 
 @pytest.fixture(scope="module")
