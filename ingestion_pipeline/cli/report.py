@@ -9,7 +9,7 @@ import click
 from ingestion_pipeline.app.reports import Report
 from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.frame import Frame, command
-from ingestion_pipeline.domain.figures import Figures, Processing, Storage
+from ingestion_pipeline.domain.figures import Figures, Processing
 from ingestion_pipeline.domain.timing import Latency
 
 SHOWN = 15
@@ -148,7 +148,7 @@ def _show_figures(figures: Figures) -> None:
     ]
     header = ("source", "status", "people", "with errors", "permanent failures")
     _show_table(_titled("Downloads", len(outcomes)), header, outcomes[:SHOWN])
-    show.rows("Files", _storage(figures.storage))
+    show.rows("Files", _counts(figures.storage.counts))
     shares = [
         *(("prefix", one.name, f"{one.paths:,}") for one in figures.storage.prefixes[:SHOWN]),
         *(("ending", one.name, f"{one.paths:,}") for one in figures.storage.endings[:SHOWN]),
@@ -170,31 +170,9 @@ def _titled(title: str, number: int) -> str:
 
 
 def _processing(found: Processing) -> Iterator[tuple[str, object]]:
-    yield from _counts(
-        {
-            "people": found.people,
-            "processed": found.processed,
-            "with document text": found.with_document_text,
-            "with a download attempt": found.with_download_attempt,
-            "with download errors": found.with_download_errors,
-            "with permanent failure": found.with_permanent_failure,
-            "in quarantine": found.in_quarantine,
-            "undecided": found.undecided,
-        }
-    )
+    undecided = {"in quarantine": found.in_quarantine, "undecided": found.undecided}
+    yield from _counts({"people": found.people, **found.of_people, **undecided})
     yield "last download attempt", found.last_download_attempt
-
-
-def _storage(found: Storage) -> Iterator[tuple[str, object]]:
-    return _counts(
-        {
-            "UUIDs": found.uuids,
-            "distinct paths": found.distinct_paths,
-            "people with files": found.people_with_files,
-            "paths without UUID": found.paths_without_uuid,
-            "UUIDs without path": found.uuids_without_path,
-        }
-    )
 
 
 def _counts(named: Mapping[str, int]) -> Iterator[tuple[str, object]]:

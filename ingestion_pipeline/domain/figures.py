@@ -57,6 +57,17 @@ class Processing:
     in_quarantine: int
     undecided: int
 
+    @property
+    def of_people(self) -> dict[str, int]:
+        """How many of the people something is true of, by what a reader is told of it."""
+        return {
+            "processed": self.processed,
+            "with document text": self.with_document_text,
+            "with a download attempt": self.with_download_attempt,
+            "with download errors": self.with_download_errors,
+            "with permanent failure": self.with_permanent_failure,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class TypeCount:
@@ -115,6 +126,17 @@ class Storage:
     uuids_without_path: int
     prefixes: tuple[Share, ...]
     endings: tuple[Share, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many there are, by what a reader is told of it."""
+        return {
+            "UUIDs": self.uuids,
+            "distinct paths": self.distinct_paths,
+            "people with files": self.people_with_files,
+            "paths without UUID": self.paths_without_uuid,
+            "UUIDs without path": self.uuids_without_path,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from ingestion_pipeline.app.report_page import plots
 from ingestion_pipeline.app.report_page.plots import Point, Span
 from ingestion_pipeline.app.reports import Report
-from ingestion_pipeline.domain.figures import Figures, Outcome, Processing, Share
+from ingestion_pipeline.domain.figures import Figures, Outcome, Share
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.proof import Proof
 from ingestion_pipeline.domain.timing import Latency
@@ -165,32 +165,18 @@ def _latencies(measured: Sequence[Latency]) -> list[tuple[Latency, Markup]]:
 def _counted(found: Figures) -> dict[str, object]:
     types = [(one.type or "(none)", (one.people,)) for one in found.types]
     left = found.types[SHOWN:]
-    storage = found.storage
+    processing, storage = found.processing, found.storage
     return {
-        "processing": _lines(_parts(found.processing), found.processing.people),
+        "processing": _lines(
+            [(name, (count,)) for name, count in processing.of_people.items()], processing.people
+        ),
         "types": _lines(types[:SHOWN], max((one.people for one in found.types), default=0)),
         "other_types": (len(left), sum(one.people for one in left)),
-        "sources": _sources(found.outcomes, found.processing.people),
-        "storage": [
-            ("UUIDs", storage.uuids),
-            ("distinct paths", storage.distinct_paths),
-            ("people with files", storage.people_with_files),
-            ("paths without UUID", storage.paths_without_uuid),
-            ("UUIDs without path", storage.uuids_without_path),
-        ],
+        "sources": _sources(found.outcomes, processing.people),
+        "storage": storage.counts,
         "prefixes": _shares(storage.prefixes, storage.distinct_paths),
         "endings": _shares(storage.endings, storage.distinct_paths),
     }
-
-
-def _parts(found: Processing) -> list[tuple[str, tuple[int, ...]]]:
-    return [
-        ("processed", (found.processed,)),
-        ("with document text", (found.with_document_text,)),
-        ("with a download attempt", (found.with_download_attempt,)),
-        ("with download errors", (found.with_download_errors,)),
-        ("with permanent failure", (found.with_permanent_failure,)),
-    ]
 
 
 def _sources(outcomes: Sequence[Outcome], people: int) -> list[tuple[str, list[Line]]]:
