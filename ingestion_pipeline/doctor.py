@@ -60,13 +60,11 @@ def _of_site(pipeline: Pipeline) -> Iterator[Check]:
         ("disk", _disk),
         ("postgres", _postgres),
         ("schema", _schema),
-        ("replica", _replica),
+        *([("replica", _replica)] if pipeline.settings.replica_url is not None else []),
         ("versions", _versions),
         ("versions permissions", _privacy),
     )
     for name, look in looks:
-        if look is _replica and pipeline.settings.replica_url is None:
-            continue
         try:
             yield look(pipeline)
         except PipelineError as error:
