@@ -50,7 +50,7 @@ class Pool:
         smallest: Connections kept open.
         largest: Connections open at most.
         waits: How long anything may take.
-        timings: Takes how long transactions and queries took; they are not timed by default.
+        timings: Takes how long transactions and queries took; by default they are forgotten.
     """
 
     def __init__(
@@ -64,7 +64,6 @@ class Pool:
     ) -> None:
         self.waits = waits or Waits()
         self._timings = timings or Recorder()
-        self._are_timed = timings is not None
         self._dsn = dsn
         self._smallest = smallest
         self._largest = largest
@@ -90,8 +89,7 @@ class Pool:
             with translated():
                 pool = self._opened()
             connection = _healthy(pool, self._largest)
-            if self._are_timed:
-                connection.cursor_factory = self._timed_cursor
+            connection.cursor_factory = self._timed_cursor
             try:
                 yield connection
             finally:
