@@ -3,7 +3,8 @@
 import ctypes
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+import weakref
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pandas.api.types import infer_dtype, is_scalar
 
 from ingestion_pipeline.domain.cells import render
 from ingestion_pipeline.domain.errors import InputRefusedError, Place
@@ -27,15 +29,13 @@ KEPT = 3
 """Frames remembered for each table: a script may go on from one it read before its last."""
 
 
-def text(value: object) -> str:
+def text(value: Any) -> str:
     """A frame's cell as the text of a CSV: what is missing is '', a dict is JSON."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict):
         return render(value)
-    # Of what is missing, only None equals itself.
-    missing = value is None or value is pd.NA or value != value  # noqa: PLR0124
-    return "" if missing else str(value)
+    return "" if is_scalar(value) and pd.isna(value) else str(value)
 
 
 def copy_name(path: Path, operation: str) -> Path:
@@ -59,28 +59,53 @@ def rows_of(frame: pd.DataFrame) -> Iterator[dict[str, str]]:
         yield dict(zip(names, row, strict=True))
 
 
+def check_names(frame: pd.DataFrame) -> None:
+    """Refuse a frame whose columns have not one name each, of their own."""
+    if frame.columns.nlevels > 1 or not frame.columns.is_unique:
+        raise InputRefusedError("the frame's columns have not one name each", code="bad_columns")
+
+
 class Cells:
-    """The cells of a frame as they are now, whatever its owner does to it.
+    """The cells of a frame by column.
 
     Args:
-        frame: The frame; it has a column row_id.
-
-    Attributes:
-        columns: By name, the cells in the frame's order.
+        columns: By name, the cells in the frame's order; one of them is row_id.
     """
 
-    def __init__(self, frame: pd.DataFrame) -> None:
-        # A frame that somebody else has too is copied where it is written to.
-        self._frame = frame.copy(deep=False)
-        self.columns = {str(name): _objects(self._frame[name]) for name in frame.columns}
+    def __init__(self, columns: Mapping[str, Objects]) -> None:
+        self.columns = columns
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> "Cells":
+        """Those of a frame that has a column row_id; good until its owner changes it.
+
+        Raises:
+            InputRefusedError: Two columns have the same name, or a name has several parts.
+        """
+        check_names(frame)
+        return cls({str(name): _objects(frame[name]) for name in frame.columns})
 
     def __len__(self) -> int:
-        return len(self._frame)
+        return len(self.row_ids)
 
     @property
     def row_ids(self) -> Objects:
         """The cells of the column row_id, which need not be text."""
         return self.columns["row_id"]
+
+    def kept(self, known: "Cells | None" = None) -> "Cells":
+        """The same for good, whatever the frame's owner writes into its arrays.
+
+        Args:
+            known: Cells that are kept already: a column that is the same is not copied again.
+        """
+        before = {} if known is None else known.columns
+
+        def column(name: str, cells: Objects) -> Objects:
+            same = name in before and _are_same(before[name], cells)
+            return before[name] if same else cells.copy()
+
+        return Cells({name: column(name, cells) for name, cells in self.columns.items()})
 
     def unrepeated(self) -> "Cells":
         """The same without rows that repeat another to the letter.
@@ -88,30 +113,35 @@ class Cells:
         Raises:
             InputRefusedError: A row has no row_id, or two rows have the same one and differ.
         """
-        if not all(text(row_id) for row_id in self.row_ids):
-            raise _refused("a row has no row_id", "missing_row_id")
-        if self._repeated() is None:
-            return self
-        one = Cells(self._frame[~self._frame.duplicated().to_numpy()])
-        repeated = one._repeated()
-        if repeated is not None:
-            raise _refused("two rows have the same row_id, and differ", "duplicate_row_id", repeated)
-        return one
+        first: dict[str, int] = {}
+        for place, row_id in enumerate(map(text, self.row_ids)):
+            if not row_id:
+                raise _refused("a row has no row_id", "missing_row_id")
+            if first.setdefault(row_id, place) != place and self._row(first[row_id]) != self._row(place):
+                raise _refused("two rows have the same row_id, and differ", "duplicate_row_id", row_id)
+        return self if len(first) == len(self) else self.rows_at(list(first.values()))
 
     def with_columns_of(self, other: "Cells") -> "Cells":
         """The same with the columns that only another has, whose rows are found by row_id."""
-        lacking = [name for name in other.columns if name not in self.columns]
-        theirs = other._frame.set_axis([text(row_id) for row_id in other.row_ids])[lacking]  # noqa: SLF001
-        found = theirs.reindex([text(row_id) for row_id in self.row_ids]).set_axis(self._frame.index)
-        return Cells(pd.concat([self._frame, found], axis="columns"))
+        places = _places(other.row_ids, self.row_ids)
+        lacking = {name: cells for name, cells in other.columns.items() if name not in self.columns}
+        found = {name: np.where(places < 0, np.nan, _at(cells, places)) for name, cells in lacking.items()}
+        return Cells({**self.columns, **found})
 
-    def _repeated(self) -> str | None:
-        seen: set[str] = set()
-        for row_id in map(text, self.row_ids):
-            if row_id in seen:
-                return row_id
-            seen.add(row_id)
-        return None
+    def with_rows_of(self, before: "Cells", row_ids: Collection[str]) -> "Cells":
+        """The same, but some rows as they were before, or not there if they were not."""
+        stay = self.rows_at([at for at, row_id in enumerate(self.row_ids) if text(row_id) not in row_ids])
+        back = before.rows_at([at for at, row_id in enumerate(before.row_ids) if text(row_id) in row_ids])
+        return Cells(
+            {name: np.concatenate([cells, back.columns[name]]) for name, cells in stay.columns.items()}
+        )
+
+    def rows_at(self, places: Sequence[int]) -> "Cells":
+        """The rows that stand at these places."""
+        return Cells({name: cells[np.array(places, np.intp)] for name, cells in self.columns.items()})
+
+    def _row(self, place: int) -> list[str]:
+        return [text(cells[place]) for cells in self.columns.values()]
 
 
 @dataclass(slots=True)
@@ -183,6 +213,9 @@ def _objects(column: "pd.Series[Any]") -> Objects:
     if column.dtype.kind == "f":
         # Made into objects anew each time; a column in which all is missing, as often, shall stay the same.
         cells[column.isna().to_numpy()] = np.nan
+    elif column.dtype == object and infer_dtype(cells) not in ("string", "empty"):
+        # What is no text, such as a dict, may be changed and stay the same object.
+        return np.array([text(cell) for cell in cells], dtype=object)
     return cells
 
 
@@ -201,14 +234,15 @@ def _addresses(cells: Objects) -> npt.NDArray[np.intp]:
     return np.ctypeslib.as_array((ctypes.c_ssize_t * len(cells)).from_address(cells.ctypes.data))
 
 
-def _shared(one: Cells, other: Cells) -> int:
-    """How many cells are the same objects, with rows added or gone at one of the ends."""
+def _shared(one: Cells, other: Cells) -> tuple[int, int]:
+    """How many row_ids are the same objects, and cells, these with rows added or gone at one of the ends."""
+    row_ids = int(np.isin(_addresses(one.row_ids), _addresses(other.row_ids)).sum())
     count, shared = min(len(one), len(other)), 0
     for name in one.columns.keys() & other.columns.keys():
         left, right = _addresses(one.columns[name]), _addresses(other.columns[name])
         at_end = left[len(left) - count :] == right[len(right) - count :]
         shared += int(max((left[:count] == right[:count]).sum(), at_end.sum()))
-    return shared
+    return row_ids, shared
 
 
 def _refused(message: str, code: str, row_id: str | None = None) -> InputRefusedError:
@@ -224,23 +258,31 @@ class Seen:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self._all: list[Cells] = []
+        self._all: list[tuple[Cells, weakref.ref[pd.DataFrame]]] = []
 
-    def remember(self, cells: Cells, instead_of: Cells | None = None) -> None:
-        """Remember a frame.
+    def forked(self) -> "Seen":
+        """The same for a child process, in which nobody may be left to open the lock."""
+        child = Seen()
+        child._all += self._all
+        return child
+
+    def remember(self, frame: pd.DataFrame, cells: Cells, instead_of: Cells | None = None) -> None:
+        """Remember a frame: as long as it is there, or is among the last.
 
         Args:
-            cells: Its cells.
+            frame: The frame.
+            cells: Its cells, kept.
             instead_of: Those of the one it was made from, which is not needed any more.
         """
         with self.lock:
-            others = [one for one in self._all if one is not instead_of]
-            self._all = [*others, cells][-KEPT:]
+            others = [one for one in self._all if one[0] is not instead_of]
+            alive = [one for one in others[: 1 - KEPT] if one[1]() is not None]
+            self._all = [*alive, *others[1 - KEPT :], (cells, weakref.ref(frame))]
 
     def closest(self, cells: Cells) -> Cells | None:
         """What this frame was made from; None where nothing was seen yet."""
         with self.lock:
-            known = self._all[::-1]
+            known = [one for one, _ in reversed(self._all)]
         if len(known) < 2:  # noqa: PLR2004 - nothing to choose from
             return known[0] if known else None
-        return known[int(np.argmax([_shared(one, cells) for one in known]))]
+        return max(known, key=lambda one: _shared(one, cells))

@@ -1,5 +1,6 @@
 """The functions that the old scripts import beside CSVManager."""
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from ingestion_pipeline.legacy.links import count_links
 from ingestion_pipeline.legacy.manager import CSVManager
 from ingestion_pipeline.legacy.table import Row, own_path, table_of
 from ingestion_pipeline.legacy.writer import Writer
+
+_log = logging.getLogger(__name__)
 
 CsvPath = str | os.PathLike[str]
 
@@ -123,7 +126,7 @@ def process_csv_safely(
 
     try:
         CSVManager(csv_path, chunk_size=chunk_size).stream_process(worked)
-    except PipelineError as error:
+    except Exception as error:  # noqa: BLE001 - also what the script's own functions raise
         return False, count, str(error)
     return True, count, None
 
@@ -136,5 +139,10 @@ def update_csv_column(
     **_others: object,
 ) -> tuple[bool, int]:
     """Give a column of every row the value that a function has for it; gives whether, and how many."""
+    try:
+        table_of(csv_path).add_columns([column_name])
+    except PipelineError as error:
+        _log.error("update_csv_column: %s", error)
+        return False, 0
     ok, count, _ = process_csv_safely(csv_path, lambda row: {column_name: value_func(row)}, filter_func)
     return ok, count

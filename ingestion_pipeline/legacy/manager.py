@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 
 from ingestion_pipeline.domain.columns import BY_NAME, Mode, Table, header, of_table
-from ingestion_pipeline.domain.errors import PipelineError, SettingsError
+from ingestion_pipeline.domain.errors import InputRefusedError, PipelineError, SettingsError
 from ingestion_pipeline.legacy import downloads, records
 from ingestion_pipeline.legacy.downloads import DownloadResult, RowContext
-from ingestion_pipeline.legacy.frames import text
+from ingestion_pipeline.legacy.frames import frame_of, text
 from ingestion_pipeline.legacy.plain_table import PlainTable
 from ingestion_pipeline.legacy.table import Row, table_of
 from ingestion_pipeline.legacy.writer import Writer
@@ -200,14 +200,17 @@ class CSVManager:
 
     def find_rows_by_criteria(self, criteria: Mapping[str, object]) -> pd.DataFrame:
         """The rows in which every column named holds the text given; None and '' stand for an empty cell."""
-        frame = self.read()
-        keep = pd.Series(data=True, index=frame.index)
-        for name, wanted in criteria.items():
-            if name not in frame.columns:
-                _log.warning("the table has no column %.80r: no row is found", name)
-                return frame.iloc[:0]
-            keep &= frame[name].fillna("") == text(wanted)
-        return frame[keep]
+        columns = self._table.columns()
+        for name in criteria.keys() - set(columns):
+            _log.warning("the table has no column %.80r: no row is found", name)
+            return frame_of((), columns)
+        wanted = {name: text(cell) for name, cell in criteria.items()}.items()
+        self._row_ids, found = [], {}
+        for index, row in enumerate(self._table.rows()):
+            self._row_ids.append(row.get("row_id", ""))
+            if wanted <= row.items():
+                found[index] = row
+        return frame_of(found.values(), columns).set_axis(list(found))
 
     def iterate_rows(
         self, filter_func: "Callable[[pd.Series[str]], object] | None" = None
@@ -220,17 +223,7 @@ class CSVManager:
 
     def update_row_by_id(self, row_id: object, updates: Mapping[str, Any]) -> bool:
         """Change some cells of a row; False where there is no such row."""
-        key = text(row_id)
-        if self._table.row(key) is None:
-            _log.warning("update_row_by_id: there is no such row_id")
-            return False
-        columns = self._table.columns()
-        known = {name: cell for name, cell in updates.items() if name in columns or name in BY_NAME}
-        for name in updates.keys() - known.keys():
-            _log.warning("update_row_by_id: the table has no column %.80r: it is left out", name)
-        return not known or self._done(
-            "update_row_by_id", lambda: self._table.put([{**known, "row_id": key}])
-        )
+        return self._done("update_row_by_id", lambda: self._update(text(row_id), updates))
 
     def update_s3_mappings(
         self, row_id: object, s3_paths: Mapping[str, Any], file_uuids: Mapping[str, Any]
@@ -281,11 +274,13 @@ class CSVManager:
         if download_type not in downloads.TYPES:
             _log.error("update_download_status: download_type is youtube or drive")
             return False
-        row_id = result.row_context.row_id if result.row_context is not None else self._row_id_at(row_index)
-        if row_id is None:
-            _log.error("update_download_status: there is no row %s", row_index)
-            return False
-        return self.update_row_by_id(row_id, downloads.cells_of(result, download_type))
+
+        def update() -> None:
+            context = result.row_context
+            row_id = self._row_id_at(row_index) if context is None else context.row_id
+            self._update(row_id, downloads.cells_of(result, download_type))
+
+        return self._done("update_download_status", update)
 
     def get_download_status_summary(self) -> dict[str, Any]:
         """`{"total_rows", "youtube": {"pending", "completed", "failed"}, "drive": {…}}`."""
@@ -300,8 +295,7 @@ class CSVManager:
 
     def ensure_tracking_columns(self) -> bool:
         """Add the columns of the full table that are not there yet; whether they are there now."""
-        lacking = [name for name in header(Mode.FULL) if name not in self._table.columns()]
-        return not lacking or self._done("ensure_tracking_columns", lambda: self._table.add_columns(lacking))
+        return self._done("ensure_tracking_columns", lambda: self._table.add_columns(header(Mode.FULL)))
 
     def validate_schema(self, df: pd.DataFrame) -> tuple[bool, list[str]]:
         """Whether a frame has the required columns, and which are missing."""
@@ -359,10 +353,22 @@ class CSVManager:
         PlainTable(Path(output_path)).write(fieldnames, worked)
         return len(rows)
 
-    def _row_id_at(self, row_index: int) -> str | None:
+    def _update(self, row_id: str, updates: Mapping[str, Any]) -> None:
+        if self._table.row(row_id) is None:
+            raise _unknown_row()
+        columns = self._table.columns()
+        known = {name: cell for name, cell in updates.items() if name in columns or name in BY_NAME}
+        for name in updates.keys() - known.keys():
+            _log.warning("the table has no column %.80r: it is left out", name)
+        if known:
+            self._table.put([{**known, "row_id": row_id}])
+
+    def _row_id_at(self, row_index: int) -> str:
         if self._row_ids is None:
             self._row_ids = [row.get("row_id", "") for row in self._table.rows()]
-        return self._row_ids[row_index] if 0 <= row_index < len(self._row_ids) else None
+        if not 0 <= row_index < len(self._row_ids):
+            raise _unknown_row()
+        return self._row_ids[row_index]
 
     def _done(self, operation: str, work: Callable[[], object]) -> bool:
         """Whether some work could be done; logs what was in the way."""
@@ -372,6 +378,10 @@ class CSVManager:
             _log.error("%s: %s", operation, error)
             return False
         return True
+
+
+def _unknown_row() -> InputRefusedError:
+    return InputRefusedError("there is no such row", code="unknown_row")
 
 
 def _framed(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None) -> pd.DataFrame:

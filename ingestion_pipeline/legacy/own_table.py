@@ -10,9 +10,9 @@ import pandas as pd
 
 from ingestion_pipeline.app import Pipeline
 from ingestion_pipeline.domain.columns import BY_NAME
-from ingestion_pipeline.domain.errors import Place, ProtectedError
+from ingestion_pipeline.domain.errors import InputRefusedError, PipelineError, Place, ProtectedError
 from ingestion_pipeline.domain.phase import Side
-from ingestion_pipeline.domain.receipt import NEEDED_TO_CREATE, checked
+from ingestion_pipeline.domain.receipt import NEEDED_TO_CREATE, Write, checked
 from ingestion_pipeline.legacy.frames import Cells, Difference, Seen, copy_name, difference, frame_of, text
 from ingestion_pipeline.stores.disk.backups import Backups
 
@@ -26,11 +26,12 @@ class OwnTable:
 
     Args:
         pipeline: The pipeline.
+        seen: What this process has seen of the table.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, seen: Seen | None = None) -> None:
         self._pipeline = pipeline
-        self._seen = Seen()
+        self._seen = seen or Seen()
 
     @property
     def path(self) -> Path:
@@ -44,7 +45,7 @@ class OwnTable:
     def frame(self) -> pd.DataFrame:
         """Everybody; what is saved later is compared with this."""
         frame = frame_of(self.rows(), self.columns())
-        self._seen.remember(Cells(frame))
+        self._seen.remember(frame, Cells.of(frame).kept())
         return frame
 
     def rows(self) -> Iterator[Row]:
@@ -62,21 +63,25 @@ class OwnTable:
         never seen, as the first one that a process saves without having read, is compared with what is there.
 
         Raises:
-            InputRefusedError: A cell does not fit its column; the rows before it are written.
-            UnavailableError: The side that leads is away; nothing is written.
+            InputRefusedError: A cell does not fit its column; all other rows are written.
+            UnavailableError: The side that leads is away; what was not written is with the next frame.
             ProtectedError: A brake stopped it; nothing is written.
         """
         unknown = [name for name in frame.columns if not self._is_known(name)]
         with self._seen.lock:
-            cells = Cells(frame.drop(columns=unknown) if unknown else frame)
-            before = self._seen.closest(cells) or Cells(frame_of(self.rows(), self.columns()))
+            cells = Cells.of(frame.drop(columns=unknown) if unknown else frame)
+            closest = before = self._seen.closest(cells)
+            if before is None:
+                before = Cells.of(frame_of(self.rows(), self.columns()))
             if not cells.columns.keys() <= before.columns.keys():
                 present = frame_of(self.rows(), dict.fromkeys([*self.columns(), *cells.columns]))
-                before = before.with_columns_of(Cells(present))
+                before = before.with_columns_of(Cells.of(present))
             found = difference(before, cells)
             self._brake(found, len(before))
-            self._write(found)
-            self._seen.remember(cells, instead_of=before)
+            left = self._write(found)
+            kept = cells.kept(before)
+            self._seen.remember(frame, kept.with_rows_of(before, left) if left else kept, instead_of=closest)
+        _refuse(left)
 
     def put(self, rows: Iterable[Mapping[str, object]]) -> None:
         """Add people, or change the cells that are named."""
@@ -86,7 +91,7 @@ class OwnTable:
             row_id = cells.pop("row_id", "")
             into = found.changed if self._pipeline.read(row_id) else found.new
             into.setdefault(row_id, {}).update(cells)
-        self._write(found)
+        _refuse(self._write(found))
 
     def work_off(self, size: int, work: Callable[[list[Row]], Iterable[Mapping[str, object]]]) -> int:
         """Write what some work makes of everybody, so many at a time; who is missing then is deleted.
@@ -98,14 +103,14 @@ class OwnTable:
         count, columns, rows = 0, self.columns(), self.rows()
         while chunk := list(islice(rows, size)):
             count += len(chunk)
-            before = Cells(frame_of(chunk, columns))
+            before = Cells.of(frame_of(chunk, columns))
             made = [self._known(row) for row in work([dict(row) for row in chunk])]
             names = dict.fromkeys(["row_id", *(name for row in made for name in row)])
-            found = difference(before, Cells(frame_of(made, list(names))))
+            found = difference(before, Cells.of(frame_of(made, list(names))))
             gone += found.gone
             found.gone = []
             self._brake(found, len(before))
-            self._write(found)
+            _refuse(self._write(found))
         if gone:
             self._pipeline.delete(gone)
         return count
@@ -153,18 +158,43 @@ class OwnTable:
                     "and fills in what is there; people who are to go: `ingest delete --accept-loss`.",
                 )
 
-    def _write(self, found: Difference) -> None:
-        writes = [checked(row_id, cells) for row_id, cells in found.changed.items()]
-        needed = {name for cells in found.changed.values() for name in cells}
-        # Each comes on top of those before it.
-        for row_id, cells in reversed(found.new.items()):
-            filled = {name: cell for name, cell in cells.items() if cell or name in NEEDED_TO_CREATE}
-            writes.append(checked(row_id, filled))
-            needed |= set(filled)
-        if not writes and not found.gone:
-            return
-        self.add_columns(needed)
+    def _write(self, found: Difference) -> dict[str, PipelineError]:
+        """Write what was found; gives whose cells are not written, and why."""
+        # Each new person comes on top of those before.
+        filled = {
+            row_id: {name: cell for name, cell in cells.items() if cell or name in NEEDED_TO_CREATE}
+            for row_id, cells in reversed(found.new.items())
+        }
+        writes: list[Write] = []
+        left: dict[str, PipelineError] = {}
+        for row_id, cells in (*found.changed.items(), *filled.items()):
+            try:
+                writes.append(checked(row_id, cells))
+            except InputRefusedError as error:
+                left[row_id] = error
+        needed = {name for write in writes for name in write.cells}
+        if needed:
+            self.add_columns(needed)
         if found.gone:
             self._pipeline.delete(found.gone)
-        for _receipt in self._pipeline.write_each(writes):
-            """Durable when it is given."""
+        while writes:
+            done = 0
+            try:
+                for _receipt in self._pipeline.write_each(writes):
+                    done += 1
+            except InputRefusedError as error:
+                left[writes[done].row_id] = error
+                done += 1
+            except PipelineError as error:
+                left |= {write.row_id: error for write in writes[done:]}
+                break
+            writes = writes[done:]
+        return left
+
+
+def _refuse(left: Mapping[str, PipelineError]) -> None:
+    """Raise why the first of some people was not written, if there are any."""
+    if len(left) > 1:
+        _log.error("%d people are not written; this is why the first of them is not", len(left))
+    for error in left.values():
+        raise error

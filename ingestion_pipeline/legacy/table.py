@@ -11,9 +11,10 @@ from typing import Protocol
 import pandas as pd
 
 from ingestion_pipeline.app import Pipeline, open_pipeline
+from ingestion_pipeline.legacy.frames import Seen
 from ingestion_pipeline.legacy.own_table import OwnTable
 from ingestion_pipeline.legacy.plain_table import PlainTable
-from ingestion_pipeline.settings import load_settings
+from ingestion_pipeline.settings import Settings, load_settings
 
 Row = dict[str, str]
 
@@ -69,27 +70,42 @@ class _Opened:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process = os.getpid()
+        self._settings: Settings | None = None
         self._open: AbstractContextManager[Pipeline] | None = None
+        self._of_parent: AbstractContextManager[Pipeline] | None = None
         self._table: OwnTable | None = None
+        self._seen = Seen()
+
+    def path(self) -> Path:
+        """The CSV of the site that this process uses, which stays the same wherever it goes."""
+        if self._settings is None:
+            self._settings = load_settings()
+        return self._settings.paths.output_csv
 
     def table(self) -> OwnTable:
         """The pipeline's own table."""
         with self._lock:
             if self._process != os.getpid():
-                # The parent's is the parent's: its connections must not be used here, nor closed.
-                self._process, self._open, self._table = os.getpid(), None, None
+                # The parent's is the parent's: its connections must not be used here, nor closed, as would
+                # happen if it were let go of.
+                self._process, self._seen = os.getpid(), self._seen.forked()
+                self._of_parent, self._open, self._table = self._open, None, None
             if self._table is None:
-                self._open = open_pipeline()
-                self._table = OwnTable(self._open.__enter__())
+                self.path()
+                self._open = open_pipeline(self._settings)
+                self._table = OwnTable(self._open.__enter__(), self._seen)
                 atexit.register(self.close)
             return self._table
 
     def close(self) -> None:
         """Settle what is pending, and let go of everything."""
         with self._lock:
-            if self._open is not None and self._process == os.getpid():
+            if self._process != os.getpid():
+                return
+            if self._open is not None:
                 self._open.__exit__(None, None, None)
-            self._open = self._table = None
+            self._open = self._table = self._settings = None
+            self._seen = Seen()
 
 
 _opened = _Opened()
@@ -102,7 +118,7 @@ def close() -> None:
 
 def own_path() -> Path:
     """The pipeline's own CSV."""
-    return load_settings().paths.output_csv
+    return _opened.path()
 
 
 def table_of(csv_path: str | os.PathLike[str] | None, *, timeout: float = 30.0) -> Table:

@@ -2,6 +2,7 @@
 
 import math
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ BEFORE = frame_of(
 
 
 def difference(before: pd.DataFrame, after: pd.DataFrame) -> Difference:
-    return difference_of_cells(Cells(before), Cells(after))
+    return difference_of_cells(Cells.of(before), Cells.of(after))
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,7 @@ def difference(before: pd.DataFrame, after: pd.DataFrame) -> Difference:
         ({}, "{}"),
         (datetime(2024, 1, 2, 3, 4, 5), "2024-01-02 03:04:05"),  # noqa: DTZ001 - as the columns hold it
         ([1], "[1]"),
+        (np.array([1, 2]), "[1 2]"),
     ],
 )
 def test_text_of_a_cell(cell: object, expected: str) -> None:
@@ -103,35 +105,67 @@ def test_empty_frames(names: list[str]) -> None:
 
 def test_frame_is_compared_with_the_one_it_was_made_from() -> None:
     seen = Seen()
-    assert seen.closest(Cells(BEFORE)) is None
+    assert seen.closest(Cells.of(BEFORE)) is None
     mine = BEFORE.copy(deep=True)
-    seen.remember(Cells(mine))
-    seen.remember(Cells(BEFORE.assign(name="by others")))
+    seen.remember(mine, Cells.of(mine).kept())
+    seen.remember(BEFORE, Cells.of(BEFORE.assign(name="by others")))
     mine.loc[0, "type"] = "ENTP"
 
-    closest = seen.closest(Cells(mine))
+    closest = seen.closest(Cells.of(mine))
 
     assert closest is not None
-    assert difference_of_cells(closest, Cells(mine)).changed == {"0": {"type": "ENTP"}}
+    assert difference_of_cells(closest, Cells.of(mine)).changed == {"0": {"type": "ENTP"}}
 
 
 def test_what_is_remembered_does_not_change_with_the_frame() -> None:
     seen, mine = Seen(), BEFORE.copy(deep=True)
-    seen.remember(Cells(mine))
+    seen.remember(mine, Cells.of(mine).kept())
     mine.loc[0, "name"] = "changed in place"
     mine["type"] = "ENTP"
 
-    closest = seen.closest(Cells(mine))
+    closest = seen.closest(Cells.of(mine))
 
     assert closest is not None
-    found = difference_of_cells(closest, Cells(mine))
+    found = difference_of_cells(closest, Cells.of(mine))
     assert found.changed["0"] == {"name": "changed in place", "type": "ENTP"}
+
+
+def test_what_is_remembered_does_not_change_with_the_arrays_of_the_frame() -> None:
+    mine = BEFORE.copy(deep=True)
+    kept = Cells.of(mine).kept()
+    mine["name"].array[0] = "through the array"
+
+    assert difference_of_cells(kept, Cells.of(mine)).changed == {"0": {"name": "through the array"}}
+
+
+def test_frame_in_another_order_is_known_by_its_row_ids() -> None:
+    def read(kind: str) -> pd.DataFrame:
+        rows = [{"row_id": f"row {key}", "name": f"name {key}", "type": f"{kind} {key}"} for key in range(5)]
+        return frame_of(rows, ["row_id", "name", "type"])
+
+    seen, mine, newer = Seen(), read("old"), read("new")
+    for frame in (mine, newer):
+        seen.remember(frame, Cells.of(frame).kept())
+
+    closest = seen.closest(Cells.of(mine.iloc[[3, 0, 4, 1]].assign(name="x", type=newer["type"])))
+
+    assert closest is not None
+    assert closest.columns["type"][0] == "old 0"
+
+
+@pytest.mark.parametrize("columns", [["row_id", "name", "name"], [("row_id", "a"), ("name", "b")]])
+def test_columns_that_have_not_one_name_each(columns: list[Any]) -> None:
+    frame = pd.DataFrame([["1"] * len(columns)])
+    frame.columns = pd.MultiIndex.from_tuples(columns) if isinstance(columns[0], tuple) else pd.Index(columns)
+
+    with pytest.raises(InputRefusedError, match="one name each"):
+        Cells.of(frame)
 
 
 def test_columns_of_another_are_found_by_row_id() -> None:
     other = BEFORE.iloc[::-1].assign(link=[f"link {key}" for key in "43210"])
 
-    joined = Cells(BEFORE.drop(columns="type").iloc[:3]).with_columns_of(Cells(other))
+    joined = Cells.of(BEFORE.drop(columns="type").iloc[:3]).with_columns_of(Cells.of(other))
 
     assert joined.columns["link"].tolist() == ["link 0", "link 1", "link 2"]
     assert joined.columns["type"].tolist() == ["INTJ"] * 3

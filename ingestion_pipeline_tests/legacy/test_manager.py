@@ -338,6 +338,77 @@ def test_plain_file_that_is_missing_or_torn(site: Site) -> None:
         CSVManager(torn).read()
 
 
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"row_id,a\n1,\xe9\n", "not in utf-8"),
+        (b"row_id,a,a\n1,2,3\n", "same name"),
+        (b'row_id,a\n1,"un"closed\n', "no CSV"),
+        (b"row_id,a\n1\n", "as many cells"),
+    ],
+)
+def test_plain_file_that_cannot_be_read(
+    plain: Path, content: bytes, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain.write_bytes(content)
+
+    assert not CSVManager(plain).atomic_append([{"row_id": "2"}])
+
+    assert why in caplog.text
+    assert plain.read_bytes() == content
+    with pytest.raises(PipelineError, match=why):
+        CSVManager(plain).read()
+
+
+def test_plain_file_that_cannot_be_written(plain: Path) -> None:
+    before = plain.read_bytes()
+    manager = CSVManager(plain, encoding="latin-1")
+
+    assert not manager.safe_csv_write(pd.DataFrame({"row_id": ["1"], "a": ["→"]}))
+    assert not manager.safe_csv_write(pd.DataFrame([["1", "2"]], columns=["a", "a"]))
+    assert not CSVManager(plain.parent).safe_csv_write(pd.DataFrame({"a": ["1"]}))
+    with pytest.raises(PipelineError, match="cannot be read"):
+        CSVManager(plain.parent).read()
+
+    assert plain.read_bytes() == before
+
+
+def test_plain_file_with_a_bom_or_without_row_ids(plain: Path) -> None:
+    plain.write_bytes(b"\xef\xbb\xbfrow_id,a\n1,x\n1,y\n")
+
+    assert CSVManager(plain).update_row_by_id("1", {"a": "z"})
+    assert CSVManager(plain).atomic_append([{"row_id": "", "a": "p"}, {"a": "q"}])
+
+    assert plain.read_bytes() == b"row_id,a\n1,z\n1,y\n,p\n,q\n"
+
+
+def test_columns_that_a_plain_file_lacks(plain: Path) -> None:
+    plain.write_text("row_id\n1\n")
+
+    assert legacy.update_csv_column(plain, "a", lambda row: f"of {row['row_id']}") == (True, 1)
+    assert plain.read_text() == "row_id,a\n1,of 1\n"
+    ok, _, error = legacy.process_csv_safely(plain, lambda _row: {"b": "lost"})
+    assert (ok, "column b" in str(error)) == (False, True)
+    assert plain.read_text() == "row_id,a\n1,of 1\n"
+
+
+def test_function_of_the_script_that_fails(opened: Pipeline) -> None:
+    before = list(opened.rows())
+
+    ok, _, error = legacy.process_csv_safely(None, lambda row: {"name": row["no such column"]})
+
+    assert (ok, error) == (False, "'no such column'")
+    assert list(opened.rows()) == before
+
+
+def test_answer_is_false_where_nothing_can_be_read(site: Site) -> None:
+    manager = CSVManager(site.folder / "missing.csv")
+
+    assert not manager.update_row_by_id("1", {"a": "b"})
+    assert not manager.update_download_status(0, "youtube", DownloadResult(success=True))
+    assert not manager.ensure_tracking_columns()
+
+
 def test_file_without_a_header(site: Site) -> None:
     path, target = site.folder / "bare.csv", site.folder / "target.csv"
     path.write_text("1,Ada\n2,Bob\n")

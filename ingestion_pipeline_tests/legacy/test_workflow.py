@@ -1,12 +1,16 @@
 """What the old scripts do all day: build all records, and save all of them after each person."""
 
+import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import pytest
 
+from ingestion_pipeline import legacy
 from ingestion_pipeline.app import Pipeline, open_pipeline
 from ingestion_pipeline.domain.columns import Mode, header
 from ingestion_pipeline.domain.phase import Phase
@@ -24,7 +28,7 @@ def records() -> Records:
     return [dict(row) for _, row in frame.iterrows()]
 
 
-def save(made: Records, number: int = 0) -> bool:
+def save(made: Sequence[dict[str, Any]], number: int = 0) -> bool:
     return CSVManager().safe_csv_write(pd.DataFrame(made), operation_name=f"incremental_update_{number}")
 
 
@@ -128,6 +132,106 @@ def test_refused_cell_is_told_and_nothing_of_its_row_is_written(
     made[0]["last_download_attempt"] = ""
     assert save(made)
     assert (opened.read("4") or {})["type"] == "ENTP"
+
+
+def test_one_bad_row_does_not_keep_others_from_being_written(
+    opened: Pipeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = records()
+    assert save(made)
+    opened.delete(["1"])
+    made[0]["last_download_attempt"] = "yesterday"
+    made[1]["type"] = "ENTP"
+    made[3]["link"] = "of somebody who is gone"
+    assert not save(made)
+    assert [row["type"] for row in opened.rows()] == ["INTJ", "ENTP", "INTJ"]
+    assert "2 people are not written" in caplog.text
+    opened.write("3", {"type": "by another"})
+    made[2]["type"] = "ENTP"
+
+    assert not save(made)
+
+    assert [row["type"] for row in opened.rows()] == ["INTJ", "by another", "ENTP"]
+    made[0]["last_download_attempt"] = "2024-01-02T03:04:05"
+    del made[3]
+    assert save(made)
+    assert (opened.read("4") or {})["last_download_attempt"] == "2024-01-02T03:04:05"
+
+
+def test_map_that_is_changed_in_place(opened: Pipeline) -> None:
+    made: list[dict[str, Any]] = [dict(record) for record in records()]
+    made[0]["file_uuids"] = {"a": "1"}
+    assert save(made)
+    made[0]["file_uuids"]["b"] = "2"
+
+    assert save(made)
+
+    assert (opened.read("4") or {})["file_uuids"] == '{"a": "1", "b": "2"}'
+
+
+def test_empty_table_that_was_read(opened: Pipeline) -> None:
+    opened.delete("4321", accept_loss=True)
+    assert CSVManager().read().empty
+    opened.write("9", {"name": "By another", "email": "", "type": ""})
+
+    assert save([dict(zip(COLUMNS, person(1), strict=True))])
+
+    assert {row["row_id"] for row in opened.rows()} == {"1", "9"}
+
+
+def test_frame_is_known_however_much_is_read_meanwhile(opened: Pipeline) -> None:
+    frame = CSVManager().read()
+    opened.write("3", {"type": "by another"})
+    for _ in range(4):
+        CSVManager().read()
+        CSVManager().find_rows_by_criteria({"type": "INTJ"})
+    frame.loc[0, "link"] = "x"
+
+    assert CSVManager().safe_csv_write(frame)
+
+    assert (opened.read("3") or {})["type"] == "by another"
+    assert (opened.read("4") or {})["link"] == "x"
+
+
+def test_forked_child_goes_on_from_what_its_parent_has_read(opened: Pipeline) -> None:
+    frame = CSVManager().read()
+    parents = legacy.table._opened.table()  # noqa: SLF001
+    opened.write("3", {"document_text": "by another"})
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            frame.loc[0, "link"] = "by the child"
+            code = 0 if CSVManager().safe_csv_write(frame) else 2
+            legacy.table.close()
+        finally:
+            os._exit(code)
+
+    assert os.waitpid(child, 0)[1] == 0
+
+    assert legacy.table._opened.table() is parents  # noqa: SLF001
+    assert (opened.read("3") or {})["document_text"] == "by another"
+    assert (opened.read("4") or {})["link"] == "by the child"
+
+
+def test_process_that_goes_elsewhere_keeps_its_site(
+    site: Site, opened: Pipeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = records()
+    other = site.folder / "elsewhere"
+    (other / "config").mkdir(parents=True)
+    (other / "config" / "config.yaml").write_text("")
+    monkeypatch.chdir(other)
+    made[0]["link"] = "from elsewhere"
+    assert CSVManager(site.csv).safe_csv_write(pd.DataFrame(made))
+    assert (opened.read("4") or {})["link"] == "from elsewhere"
+    legacy.table.close()
+    before = site.csv.read_bytes()
+
+    assert not CSVManager(site.csv).safe_csv_write(pd.DataFrame(made[:1]))
+
+    assert site.csv.read_bytes() == before
+    assert "not this process's own" in caplog.text
 
 
 def test_unknown_and_expected_columns(opened: Pipeline, caplog: pytest.LogCaptureFixture) -> None:
