@@ -19,7 +19,7 @@ from ingestion_pipeline.app.database_backups import DatabaseBackups
 from ingestion_pipeline.app.health import Looking
 from ingestion_pipeline.app.phases import Phases
 from ingestion_pipeline.app.places import ConnectS3, Places
-from ingestion_pipeline.app.reading import Reading
+from ingestion_pipeline.app.reading import Reading, is_text
 from ingestion_pipeline.app.reports import Reports
 from ingestion_pipeline.app.restorable import Restorable
 from ingestion_pipeline.app.restoring import Restoring
@@ -243,7 +243,7 @@ class Pipeline:
             UnavailableError: The side that leads is away; the CSV never stands in for PostgreSQL here.
             ProtectedError: A brake stopped it; nothing changed.
         """
-        return self._writing.delete(frozenset(row_ids), accept_loss=accept_loss)
+        return self._writing.delete(frozenset(filter(is_text, row_ids)), accept_loss=accept_loss)
 
     @timed("add_columns")
     def add_columns(self, names: Sequence[str]) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ class Reading:
 
     def person(self, row_id: str) -> dict[str, str] | None:
         """A person's cells as text by column; None when there is no such person."""
-        if not _is_text(row_id):
+        if not is_text(row_id):
             return None
         return self._from_authority(lambda: self._person_of_csv(row_id), lambda tables: tables.read(row_id))
 
@@ -75,7 +75,7 @@ class Reading:
 
     def history(self, row_id: str) -> list[Change]:
         """Every change of a person, the oldest first."""
-        if not _is_text(row_id):
+        if not is_text(row_id):
             return []
         if self._authority.in_force().phase is Phase.ORIGINAL:
             with self._csv.still() as still:
@@ -124,7 +124,7 @@ class Reading:
             raise changed_while_away()
 
 
-def _is_text(row_id: str) -> bool:
+def is_text(row_id: str) -> bool:
     """Whether anybody can have this row_id."""
     try:
         row_id.encode()

@@ -192,8 +192,10 @@ def _at(old: Objects, places: npt.NDArray[np.intp] | None) -> Objects:
 
 
 def _note_changed(found: Difference, name: str, row_ids: Objects, old: Objects, new: Objects) -> None:
-    places = np.flatnonzero(_addresses(old) != _addresses(new))
-    for place in places[~(pd.isna(old[places]) & pd.isna(new[places]))]:
+    others = np.flatnonzero(_addresses(old) != _addresses(new))
+    one, other = pd.isna(old[others]), pd.isna(new[others])
+    present = others[~one & ~other]
+    for place in np.sort([*others[one != other], *present[old[present] != new[present]]]).astype(np.intp):
         before, now = text(old[place]), text(new[place])
         row_id = text(row_ids[place])
         if before != now and row_id not in found.new:
@@ -279,10 +281,11 @@ class Seen:
             alive = [one for one in others[: 1 - KEPT] if one[1]() is not None]
             self._all = [*alive, *others[1 - KEPT :], (cells, weakref.ref(frame))]
 
-    def closest(self, cells: Cells) -> Cells | None:
+    def closest(self, frame: pd.DataFrame, cells: Cells) -> Cells | None:
         """What this frame was made from; None where nothing was seen yet."""
         with self.lock:
             known = [one for one, _ in reversed(self._all)]
-        if len(known) < 2:  # noqa: PLR2004 - nothing to choose from
-            return known[0] if known else None
+            same = [one for one, of in reversed(self._all) if of() is frame]
+        if same or len(known) < 2:  # noqa: PLR2004 - nothing to choose from
+            return next(iter(same or known), None)
         return max(known, key=lambda one: _shared(one, cells))

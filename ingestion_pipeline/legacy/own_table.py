@@ -70,7 +70,7 @@ class OwnTable:
         unknown = [name for name in frame.columns if not self._is_known(name)]
         with self._seen.lock:
             cells = Cells.of(frame.drop(columns=unknown) if unknown else frame)
-            closest = before = self._seen.closest(cells)
+            closest = before = self._seen.closest(frame, cells)
             if before is None:
                 before = Cells.of(frame_of(self.rows(), self.columns()))
             if not cells.columns.keys() <= before.columns.keys():

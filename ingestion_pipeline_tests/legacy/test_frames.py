@@ -105,13 +105,13 @@ def test_empty_frames(names: list[str]) -> None:
 
 def test_frame_is_compared_with_the_one_it_was_made_from() -> None:
     seen = Seen()
-    assert seen.closest(Cells.of(BEFORE)) is None
+    assert seen.closest(BEFORE, Cells.of(BEFORE)) is None
     mine = BEFORE.copy(deep=True)
     seen.remember(mine, Cells.of(mine).kept())
     seen.remember(BEFORE, Cells.of(BEFORE.assign(name="by others")))
     mine.loc[0, "type"] = "ENTP"
 
-    closest = seen.closest(Cells.of(mine))
+    closest = seen.closest(mine.copy(), Cells.of(mine))
 
     assert closest is not None
     assert difference_of_cells(closest, Cells.of(mine)).changed == {"0": {"type": "ENTP"}}
@@ -123,7 +123,7 @@ def test_what_is_remembered_does_not_change_with_the_frame() -> None:
     mine.loc[0, "name"] = "changed in place"
     mine["type"] = "ENTP"
 
-    closest = seen.closest(Cells.of(mine))
+    closest = seen.closest(mine.copy(), Cells.of(mine))
 
     assert closest is not None
     found = difference_of_cells(closest, Cells.of(mine))
@@ -147,10 +147,32 @@ def test_frame_in_another_order_is_known_by_its_row_ids() -> None:
     for frame in (mine, newer):
         seen.remember(frame, Cells.of(frame).kept())
 
-    closest = seen.closest(Cells.of(mine.iloc[[3, 0, 4, 1]].assign(name="x", type=newer["type"])))
+    sorted_ = mine.iloc[[3, 0, 4, 1]].assign(name="x", type=newer["type"])
+    closest = seen.closest(sorted_, Cells.of(sorted_))
 
     assert closest is not None
     assert closest.columns["type"][0] == "old 0"
+
+
+def test_frame_itself_is_known_whatever_became_of_it() -> None:
+    seen, mine = Seen(), BEFORE.copy(deep=True)
+    for frame in (mine, BEFORE):
+        seen.remember(frame, Cells.of(frame).kept())
+    kept = seen.closest(mine, Cells.of(mine))
+    mine["row_id"] = range(5)
+    mine["name"] = "x"
+
+    assert seen.closest(mine, Cells.of(mine)) is kept
+
+
+@pytest.mark.parametrize("missing", [None, pd.NA, ""])
+def test_texts_of_other_objects(missing: object) -> None:
+    again = [[f"name {key}"[:] + "", missing, "IN" + "TJ"] for key in range(5)]
+    after = BEFORE.assign(**dict(zip(("name", "email", "type"), zip(*again, strict=True), strict=True)))
+    after.loc[2, "email"] = "new"
+
+    assert difference(BEFORE, after).changed == {"2": {"email": "new"}}
+    assert difference(after, BEFORE).changed == {"2": {"email": ""}}
 
 
 @pytest.mark.parametrize("columns", [["row_id", "name", "name"], [("row_id", "a"), ("name", "b")]])

@@ -24,6 +24,10 @@ def test_who_is_deleted_is_gone_from_both_sides(site: Site, opened: Pipeline, ph
     assert opened.delete(["3"]).deleted == ()
 
 
+def test_nobody_can_have_such_a_row_id(opened: Pipeline) -> None:
+    assert opened.delete(["a\0b", "\ud800", ""]).deleted == ()
+
+
 def test_who_is_deleted_can_come_back(site: Site, opened: Pipeline, phase: Phase) -> None:
     opened.write("3", {"name": "Before"})
     opened.delete(["3"])
