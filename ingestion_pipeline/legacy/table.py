@@ -4,13 +4,12 @@ import atexit
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
 import pandas as pd
 
-from ingestion_pipeline.app import Pipeline, open_pipeline
+from ingestion_pipeline.app import Pipeline
 from ingestion_pipeline.legacy.frames import Seen
 from ingestion_pipeline.legacy.own_table import OwnTable
 from ingestion_pipeline.legacy.plain_table import PlainTable
@@ -71,40 +70,41 @@ class _Opened:
         self._lock = threading.Lock()
         self._process = os.getpid()
         self._settings: Settings | None = None
-        self._open: AbstractContextManager[Pipeline] | None = None
-        self._of_parent: AbstractContextManager[Pipeline] | None = None
+        self._pipeline: Pipeline | None = None
         self._table: OwnTable | None = None
         self._seen = Seen()
 
     def path(self) -> Path:
         """The CSV of the site that this process uses, which stays the same wherever it goes."""
-        if self._settings is None:
-            self._settings = load_settings()
-        return self._settings.paths.output_csv
+        return self._site().paths.output_csv
 
     def table(self) -> OwnTable:
         """The pipeline's own table."""
         with self._lock:
             if self._process != os.getpid():
-                # The parent's is the parent's: its connections must not be used here, nor closed, as would
-                # happen if it were let go of.
+                # The parent's is the parent's: its connections must not be used here, nor closed.
                 self._process, self._seen = os.getpid(), self._seen.forked()
-                self._of_parent, self._open, self._table = self._open, None, None
+                self._pipeline = self._table = None
             if self._table is None:
-                self.path()
-                self._open = open_pipeline(self._settings)
-                self._table = OwnTable(self._open.__enter__(), self._seen)
+                # Nothing but `close` ends it: a child that comes to its own end must not.
+                self._pipeline = Pipeline(self._site())
+                self._table = OwnTable(self._pipeline, self._seen)
                 atexit.register(self.close)
             return self._table
+
+    def _site(self) -> Settings:
+        if self._settings is None:
+            self._settings = load_settings()
+        return self._settings
 
     def close(self) -> None:
         """Settle what is pending, and let go of everything."""
         with self._lock:
             if self._process != os.getpid():
                 return
-            if self._open is not None:
-                self._open.__exit__(None, None, None)
-            self._open = self._table = self._settings = None
+            if self._pipeline is not None:
+                self._pipeline.__exit__(None, None, None)
+            self._pipeline = self._table = self._settings = None
             self._seen = Seen()
 
 

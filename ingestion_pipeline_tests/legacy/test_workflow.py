@@ -214,6 +214,42 @@ def test_forked_child_goes_on_from_what_its_parent_has_read(opened: Pipeline) ->
     assert (opened.read("4") or {})["link"] == "by the child"
 
 
+FORKING = """
+import os, sys
+from ingestion_pipeline.legacy import CSVManager
+from ingestion_pipeline.legacy.table import _opened
+
+def session():
+    with _opened.table()._pipeline.pool.transaction() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return cursor.fetchone()
+
+CSVManager().read()
+before = session()
+child = os.fork()
+if not child:
+    sys.exit()
+assert os.waitpid(child, 0)[1] == 0
+print(session() == before)
+"""
+
+
+def test_child_that_ends_leaves_its_parents_connections_alone(site: Site, pipeline: Pipeline) -> None:
+    site.put(spelled(people("4321")))
+    pipeline.sync()
+
+    found = subprocess.run(
+        [sys.executable, "-c", FORKING],
+        cwd=site.folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    assert found.stdout == "True\n"
+
+
 def test_process_that_goes_elsewhere_keeps_its_site(
     site: Site, opened: Pipeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
