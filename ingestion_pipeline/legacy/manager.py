@@ -175,7 +175,7 @@ class CSVManager:
         """
         if not has_header:
             return self._headless(process_func, output_path, fieldnames)
-        if output_path is None:
+        if output_path is None or table_of(output_path) is self._table:
             return self._table.work_off(self.chunk_size, process_func)
         count = 0
 
@@ -185,13 +185,13 @@ class CSVManager:
                 count += len(chunk)
                 yield from process_func(chunk)
 
-        PlainTable(Path(output_path)).write(fieldnames or self._table.columns(), worked())
+        _save(output_path, fieldnames or self._table.columns(), worked())
         return count
 
     def stream_filter(self, filter_func: Callable[[Row], object], output_path: str | os.PathLike[str]) -> int:
         """Write the rows for which a function is true to another file; gives how many they are."""
         kept = (row for row in self._table.rows() if filter_func(row))
-        return PlainTable(Path(output_path)).write(self._table.columns(), kept)
+        return _save(output_path, self._table.columns(), kept)
 
     def find_row_by_id(self, row_id: object) -> "pd.Series[str] | None":
         """One row, missing where a cell is empty; None where there is none."""
@@ -350,7 +350,7 @@ class CSVManager:
             for start in range(0, len(rows), self.chunk_size)
             for row in process_func(rows[start : start + self.chunk_size])
         )
-        PlainTable(Path(output_path)).write(fieldnames, worked)
+        _save(output_path, fieldnames, worked)
         return len(rows)
 
     def _update(self, row_id: str, updates: Mapping[str, Any]) -> None:
@@ -382,6 +382,16 @@ class CSVManager:
 
 def _unknown_row() -> InputRefusedError:
     return InputRefusedError("there is no such row", code="unknown_row")
+
+
+def _save(path: str | os.PathLike[str], columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> int:
+    """Make the table of a path some rows; gives how many there were."""
+    table = table_of(path)
+    if isinstance(table, PlainTable):
+        return table.write(columns, rows)
+    frame = _framed(rows, columns)
+    table.replace(frame)
+    return len(frame)
 
 
 def _framed(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None) -> pd.DataFrame:

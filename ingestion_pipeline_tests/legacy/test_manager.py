@@ -194,6 +194,18 @@ def test_streaming(site: Site, opened: Pipeline, phase: Phase) -> None:
     assert {row["type"] for row in opened.rows()} == {"T"}
 
 
+def test_streaming_into_the_own_csv(site: Site, opened: Pipeline, phase: Phase) -> None:
+    source = site.folder / "source.csv"
+    source.write_bytes(spelled([*people("43"), person(2, type="streamed"), *people("1")]))
+    with_links = [person(4, link="l"), person(3, link="l"), person(2, type="streamed", link="l")]
+
+    assert CSVManager(source).stream_filter(lambda row: row["row_id"] != "1", site.csv) == 3
+    assert CSVManager().stream_process(lambda rows: [row | {"link": "l"} for row in rows], site.csv) == 3
+
+    assert set(both(site, opened, phase)) == {spelled(with_links)}
+    assert opened.history("2")[-1].operation == "update"
+
+
 def test_working_off_row_by_row(opened: Pipeline) -> None:
     done = legacy.process_csv_safely(
         None, lambda row: {"link": f"of {row['row_id']}"}, lambda row: row["row_id"] > "2"
