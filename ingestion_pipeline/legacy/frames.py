@@ -211,11 +211,11 @@ def _places(before: Objects, after: Objects) -> npt.NDArray[np.intp]:
 
 
 def _objects(column: "pd.Series[Any]") -> Objects:
+    if column.dtype.kind == "f" and column.isna().all():
+        # As often; made into objects one by one it would take longer than all the rest.
+        return np.full(len(column), np.nan, dtype=object)
     cells = np.ascontiguousarray(column.to_numpy(dtype=object))
-    if column.dtype.kind == "f":
-        # Made into objects anew each time; a column in which all is missing, as often, shall stay the same.
-        cells[column.isna().to_numpy()] = np.nan
-    elif column.dtype == object and infer_dtype(cells) not in ("string", "empty"):
+    if column.dtype == object and infer_dtype(cells) not in ("string", "empty"):
         # What is no text, such as a dict, may be changed and stay the same object.
         return np.array([text(cell) for cell in cells], dtype=object)
     return cells
