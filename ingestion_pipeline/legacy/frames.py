@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ class Cells:
             InputRefusedError: Two columns have the same name, or a name has several parts.
         """
         check_names(frame)
-        return cls({str(name): _objects(frame[name]) for name in frame.columns})
+        return cls({str(name): _objects(column) for name, column in frame.items()})
 
     def __len__(self) -> int:
         return len(self.row_ids)
@@ -179,7 +180,7 @@ def difference(before: Cells, after: Cells) -> Difference:
             found.new[cells.pop("row_id")] = cells
     for name, new in after.columns.items():
         old = before.columns.get(name)
-        if old is not None and name != "row_id":
+        if old is not None and old is not new and name != "row_id":
             _note_changed(found, name, after.row_ids, _at(old, places), new)
     return found
 
@@ -211,13 +212,21 @@ def _places(before: Objects, after: Objects) -> npt.NDArray[np.intp]:
 
 
 def _objects(column: "pd.Series[Any]") -> Objects:
-    if column.dtype.kind == "f" and column.isna().all():
-        # As often; made into objects one by one it would take longer than all the rest.
-        return np.full(len(column), np.nan, dtype=object)
-    cells = np.ascontiguousarray(column.to_numpy(dtype=object))
+    cells = column.to_numpy()
+    if cells.dtype.kind == "f" and np.isnan(cells).all():
+        return _missing(len(cells))
+    cells = np.ascontiguousarray(cells, dtype=object)
     if column.dtype == object and infer_dtype(cells) not in ("string", "empty"):
         # What is no text, such as a dict, may be changed and stay the same object.
         return np.array([text(cell) for cell in cells], dtype=object)
+    return cells
+
+
+@lru_cache(maxsize=KEPT)
+def _missing(count: int) -> Objects:
+    """Cells that all are missing, as often; made anew they would take longer than all the rest."""
+    cells = np.full(count, np.nan, dtype=object)
+    cells.flags.writeable = False
     return cells
 
 

@@ -220,9 +220,11 @@ def _milliseconds(seconds: float) -> int:
 
 def _answers(connection: Connection) -> bool:
     try:
+        # Without a transaction it is one question, not three.
+        connection.autocommit = True
         with connection.cursor(cursor_factory=Cursor) as cursor:
             cursor.execute("SELECT 1")
-        connection.rollback()
+        connection.autocommit = False
     except psycopg2.Error:
         return False
     return True
