@@ -124,6 +124,10 @@ STATEMENTS = {
     "SELECT decided_by FROM ingestion.quarantine": TWO,
     "SELECT count(*), sum(xmin::text::bigint) FROM ingestion.quarantine": ALL,
     "SELECT raw FROM ingestion.standing": ALL,
+    # And history: when something changed last.
+    "SELECT at FROM ingestion.history ORDER BY id": ALL,
+    "SELECT changed FROM ingestion.history": TWO,
+    "SELECT row_id FROM ingestion.history": TWO,
     "UPDATE ingestion.pending SET revision = 0": OWNER,
     # The server.
     "ALTER SYSTEM SET work_mem = '1GB'": NONE,

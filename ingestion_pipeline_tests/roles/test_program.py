@@ -153,6 +153,8 @@ def test_a_reader_asks_and_is_told_who_is_behind(become: Become, call: Call) -> 
     found = call("search", "Ada", "--json").json
     assert ([hit["row_id"] for hit in found["hits"]], found["behind"]) == (["1"], 0)
     assert call("find", "--shared", "--json").code is Exit.DONE
+    health = {one["name"]: one for one in call("health", "--json").json["findings"]}
+    assert health["postgres"]["ok"], health["postgres"]
     assert call("report", "--no-refresh", "--json").code is Exit.DONE
 
 

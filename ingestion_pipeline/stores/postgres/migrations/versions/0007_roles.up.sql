@@ -146,6 +146,7 @@ BEGIN
         'GRANT SELECT (id, scope, reason, column_name, decision, decided_at, found_at, xmin) ON ingestion.quarantine TO %I',
         reader
     );
+    EXECUTE format('GRANT SELECT (id, at) ON ingestion.history TO %I', reader);
 
     FOR one IN
         SELECT oid::regprocedure AS routine, prosecdef OR prorettype = 'trigger'::regtype AS is_shut, proname AS name
