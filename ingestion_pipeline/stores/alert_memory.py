@@ -121,7 +121,7 @@ def loaded(text: str | None, now: datetime) -> Memory:
     try:
         kept = json.loads(text or "{}")
         return _memory(kept) if kept.get("form") == FORM else Memory(now)
-    except (ValueError, TypeError, LookupError, AttributeError):
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return Memory(now)
 
 

@@ -163,7 +163,9 @@ def test_each_receiver_has_what_it_was_told_for_itself() -> None:
     assert events(due(memory, "email", look, RULES)) == [("raised", LATE.key)]
 
 
-@pytest.mark.parametrize("text", [None, "", "nonsense", "[]", "{}", '{"form":1}', '{"form":1,"began":3}'])
+@pytest.mark.parametrize(
+    "text", [None, "", "nonsense", "[]", "[" * 100_000, '{"form":1}', '{"form":1,"began":3}']
+)
 def test_what_nobody_can_read_any_more_is_begun_anew(text: str | None) -> None:
     assert loaded(text, NOON) == Memory(NOON)
 

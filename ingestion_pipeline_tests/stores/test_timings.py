@@ -16,7 +16,7 @@ from ingestion_pipeline.domain.errors import UnavailableError
 from ingestion_pipeline.domain.timing import BOUNDS, OK, Histogram, Kind, Timed, Timings
 from ingestion_pipeline.stores.timings import Looks, Recorder
 from ingestion_pipeline.stores.timings.files import ENDED, Files, name_of_this
-from ingestion_pipeline.stores.timings.looks import KEPT, LOOKS
+from ingestion_pipeline.stores.timings.looks import KEPT, LAST, LOOKS
 from ingestion_pipeline.stores.timings.recording import outcome_of
 
 WRITE = Timed(Kind.OPERATION, "write", OK)
@@ -223,7 +223,7 @@ one.close()
     assert counted(recorder.all()) == {"operation write ok": 2, "operation read ok": 2}
 
 
-@pytest.mark.parametrize("obstacle", ["file", "damaged", "locked"])
+@pytest.mark.parametrize("obstacle", ["file", "damaged", "nested", "locked"])
 def test_no_verb_fails_for_a_timing(tmp_path: Path, obstacle: str) -> None:
     folder = tmp_path / "timings"
     if obstacle == "file":
@@ -233,6 +233,9 @@ def test_no_verb_fails_for_a_timing(tmp_path: Path, obstacle: str) -> None:
         (folder / ENDED).write_text("[]" if obstacle == "damaged" else "{")
         (folder / DEAD).write_text('{"bounds": [], "timings": 3}')
         (folder / LOOKS).write_text("7\n{}\n")
+    if obstacle == "nested":
+        for name in (ENDED, LAST, LOOKS):
+            (folder / name).write_text("[" * 100_000)
     recorder = Recorder(folder)
     recorder.open()
     if obstacle == "locked":

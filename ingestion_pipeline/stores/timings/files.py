@@ -20,6 +20,9 @@ from ingestion_pipeline.stores.atomic import make_folder, write_all
 ENDED = "ended.json"
 """The timings of processes that have ended."""
 
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+"""What reading a damaged file may come up with; the last where it is nested without end."""
+
 PAUSE = 0.005
 
 _BEGAN = str(time.time_ns())
@@ -117,7 +120,7 @@ class Files:
 
     def held(self, name: str) -> tuple[Timings, set[str]]:
         """The timings in a file, and the others that are in it; nothing of one that cannot be read."""
-        with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+        with suppress(OSError, *UNREADABLE):
             held: dict[str, Any] = json.loads((self.folder / name).read_bytes())
             if tuple(held["bounds"]) == BOUNDS:
                 return read(held["timings"]), set(held["folded"])

@@ -19,7 +19,7 @@ from ingestion_pipeline.domain.timing import (
     since,
     sparse,
 )
-from ingestion_pipeline.stores.timings.files import AMISS, Files, as_json
+from ingestion_pipeline.stores.timings.files import AMISS, UNREADABLE, Files, as_json
 
 LOOKS = "looks.jsonl"
 LAST = "last.json"
@@ -113,7 +113,7 @@ class Looks:
         with suppress(OSError), (self._files.folder / LOOKS).open("rb") as lines:
             for line in lines:
                 # One that a full disk has cut short says nothing.
-                with suppress(ValueError, TypeError, KeyError, AttributeError):
+                with suppress(*UNREADABLE):
                     yield _look_of(json.loads(line))
 
     def _append(self, look: _Look, number: int) -> None:
