@@ -257,6 +257,10 @@ def test_sequence(run: Run, sequence: str) -> None:
     assert allowed(run, f"SELECT setval('{sequence}', 100)") == sets
 
 
+def test_whoever_asks_sees_whether_anything_has_changed(run: Run) -> None:
+    assert allowed(run, "SELECT last_value FROM ingestion.history_id_seq") == ALL
+
+
 @pytest.mark.parametrize("call", FUNCTIONS)
 def test_function(run: Run, call: str) -> None:
     assert allowed(run, f"SELECT * FROM {call}") == FUNCTIONS[call]

@@ -142,6 +142,20 @@ def test_a_reader_looks_and_changes_nothing(site: Site, become: Become, call: Ca
 
 
 @pytest.mark.usefixtures("site")
+def test_a_reader_looks_at_the_health(become: Become, call: Call) -> None:
+    become("writer")
+    call("sync")
+    become("reader")
+
+    looked = call("health", "--json")
+
+    assert looked.code == Exit.DONE, [one for one in looked.json["findings"] if not one["ok"]]
+    measured = {one["name"] for one in looked.json["signals"]}
+    assert "epoch" in measured
+    assert "history_age_seconds" not in measured
+
+
+@pytest.mark.usefixtures("site")
 def test_a_reader_asks_and_is_told_who_is_behind(become: Become, call: Call) -> None:
     become("writer")
     assert call("sync", "--json").code is Exit.DONE

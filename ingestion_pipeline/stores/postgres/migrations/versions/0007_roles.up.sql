@@ -147,6 +147,8 @@ BEGIN
         reader
     );
     EXECUTE format('GRANT SELECT (id, at) ON ingestion.history TO %I', reader);
+    -- Whether the search index is level: else each of a reader's questions compares everybody.
+    EXECUTE format('GRANT SELECT ON SEQUENCE ingestion.history_id_seq TO %I', reader);
 
     FOR one IN
         SELECT oid::regprocedure AS routine, prosecdef OR prorettype = 'trigger'::regtype AS is_shut, proname AS name
