@@ -31,6 +31,15 @@ def test_up_and_down(own: Site, call: Call) -> None:
     assert call("sync", "--json").json["inserted"] == 509
 
 
+def test_a_revision_that_is_not_known_is_the_askers_mistake(own: Site, call: Call) -> None:
+    call("sync")
+
+    answer = call("db", "downgrade", "--to", "0000", "--accept-loss", "--json")
+
+    assert (answer.code, answer.json["error"]["code"]) == (2, "unknown_revision")
+    assert own.execute("SELECT count(*) FROM people") == [(509,)]
+
+
 @pytest.mark.parametrize(("revision", "code"), [("0000", "schema_behind"), ("9999", "schema_ahead")])
 def test_other_schema_is_refused(own: Site, call: Call, revision: str, code: str) -> None:
     call("db", "upgrade")

@@ -10,7 +10,7 @@ import psycopg2
 from psycopg2 import sql
 
 from ingestion_pipeline.domain.columns import Table
-from ingestion_pipeline.domain.errors import ProtectedError, UnavailableError
+from ingestion_pipeline.domain.errors import ProtectedError, SettingsError, UnavailableError
 from ingestion_pipeline.stores.postgres import queries
 from ingestion_pipeline.stores.postgres.pool import Pool, fetch_one, translated
 
@@ -109,7 +109,11 @@ def _is_kept(pool: Pool, table: str, name: str) -> bool:
 
 
 def downgrade(pool: Pool, to: str = "base") -> None:
-    """Take the schema down to a revision. At `base` the tables and their rows are gone."""
+    """Take the schema down to a revision. At `base` the tables and their rows are gone.
+
+    Raises:
+        SettingsError: There is no such revision below (`unknown_revision`).
+    """
     from alembic import command  # noqa: PLC0415 - see upgrade
 
     with _migrating(pool) as config:
@@ -133,13 +137,20 @@ def _refuse_strangers(pool: Pool) -> None:
 
 @contextmanager
 def _unwrapped() -> Iterator[None]:
-    """The driver's errors as they were before SQLAlchemy wrapped them."""
+    """The driver's errors as they were before SQLAlchemy wrapped them; and a revision that nobody knows."""
+    from alembic.util import CommandError  # noqa: PLC0415 - see upgrade
     from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 - see upgrade
 
     try:
         yield
     except DBAPIError as error:
         raise (error.orig or error) from None
+    except CommandError:
+        raise SettingsError(
+            "there is no such revision of the schema to go to from here",
+            code="unknown_revision",
+            hint=f"Name one from 0001 to {head()}, or base.",
+        ) from None
 
 
 @contextmanager
