@@ -82,6 +82,7 @@ def _show(found: Report) -> None:
             ("wanted", status.wanted),
             ("pending", f"{status.pending.all:,}{waiting}"),
             ("proved equal", "no" if status.why_not else "yes, as both sides are now"),
+            *(("", f"because {reason}") for reason in status.why_not),
             *([("replica", found.replica)] if found.replica else []),
         ],
     )

@@ -57,6 +57,8 @@ def test_everything_is_told_to_people(call: Call) -> None:
     assert [title for title in titles if title not in answer.out] == []
     assert "Latencies" in answer.out
     assert "The phase has never been changed." in answer.out
+    assert "because" in answer.out
+    assert "quarantine" in answer.out.partition("Comparisons")[0]
 
 
 def test_nothing_of_one_person_is_told(varied: Site, call: Call) -> None:
