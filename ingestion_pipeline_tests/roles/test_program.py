@@ -145,14 +145,14 @@ def test_a_reader_looks_and_changes_nothing(site: Site, become: Become, call: Ca
 def test_a_reader_looks_at_the_health(become: Become, call: Call) -> None:
     become("writer")
     call("sync")
+    call("write", "1", "type=ENTP")
     become("reader")
 
     looked = call("health", "--json")
 
     assert looked.code == Exit.DONE, [one for one in looked.json["findings"] if not one["ok"]]
     measured = {one["name"] for one in looked.json["signals"]}
-    assert "epoch" in measured
-    assert "history_age_seconds" not in measured
+    assert {"epoch", "history_age_seconds"} <= measured
 
 
 @pytest.mark.usefixtures("site")
@@ -167,8 +167,6 @@ def test_a_reader_asks_and_is_told_who_is_behind(become: Become, call: Call) -> 
     found = call("search", "Ada", "--json").json
     assert ([hit["row_id"] for hit in found["hits"]], found["behind"]) == (["1"], 0)
     assert call("find", "--shared", "--json").code is Exit.DONE
-    health = {one["name"]: one for one in call("health", "--json").json["findings"]}
-    assert health["postgres"]["ok"], health["postgres"]
     assert call("report", "--no-refresh", "--json").code is Exit.DONE
 
 

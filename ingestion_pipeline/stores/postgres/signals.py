@@ -33,9 +33,6 @@ def signals(pool: Pool) -> list[Signal]:
         cursor.execute(_state.has_begun)
         if fetch_one(cursor)[0]:
             found += _asked(cursor, _sql.site)
-            cursor.execute(_sql.may_read_history)
-            if fetch_one(cursor)[0]:
-                found += _asked(cursor, _sql.history)
     return found
 
 

@@ -69,11 +69,6 @@ FROM (SELECT differences, stamped_at FROM ingestion.proof ORDER BY id DESC LIMIT
         VALUES ('proof_differences', proof.differences::float),
             ('proof_age_seconds', greatest(0, extract(epoch FROM now() - proof.stamped_at))::float)
     ) AS named (name, value)
-
--- name: may_read_history
--- A reader may not.
-SELECT has_table_privilege('ingestion.history', 'SELECT')
-
--- name: history
+UNION ALL
 SELECT 'history_age_seconds', NULL, NULL, greatest(0, extract(epoch FROM now() - newest.at))::float
 FROM (SELECT at FROM ingestion.history ORDER BY id DESC LIMIT 1) AS newest
