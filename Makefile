@@ -37,8 +37,9 @@ lint: setup ## Format, lint, types, arrows, definitions
 
 check: lint test ## All of lint, and all tests
 
-bench: setup ## Measure what writes, changes of phase, versions and answers cost
+bench: setup ## Measure what writes, saves, changes of phase, versions and answers cost
 	$(BIN)/python -m benchmarks.writing
+	$(BIN)/python -m benchmarks.saving
 	$(BIN)/python -m benchmarks.switching
 	$(BIN)/python -m benchmarks.publishing
 	$(BIN)/python -m benchmarks.asking

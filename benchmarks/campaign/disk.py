@@ -21,7 +21,8 @@ from ingestion_pipeline.settings import Settings
 from ingestion_pipeline.stores.atomic import Draft, Written
 from ingestion_pipeline_tests.conftest import Server
 from ingestion_pipeline_tests.files import person, rendered, spelled
-from ingestion_pipeline_tests.scenarios.sites import Kept, Site, forks, make_site
+from ingestion_pipeline_tests.forks import forks
+from ingestion_pipeline_tests.scenarios.sites import Kept, Site, make_site
 
 ERRORS = ("ENOSPC", "EIO", "EMFILE", "EACCES")
 WRITTEN = ("link", "document_text")

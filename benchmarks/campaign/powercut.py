@@ -30,8 +30,9 @@ from ingestion_pipeline.settings import Settings
 from ingestion_pipeline.stores.postgres.embedded import EmbeddedServer, account
 from ingestion_pipeline_tests.conftest import Server
 from ingestion_pipeline_tests.files import rendered
+from ingestion_pipeline_tests.forks import forks
 from ingestion_pipeline_tests.scenarios.killing import PEOPLE, WRITTEN
-from ingestion_pipeline_tests.scenarios.sites import Kept, Site, forks, make_site
+from ingestion_pipeline_tests.scenarios.sites import Kept, Site, make_site
 
 SHUTDOWN = 0x8004587D
 """EXT4_IOC_SHUTDOWN."""

@@ -25,10 +25,10 @@ from ingestion_pipeline.stores.disk.row_file import RowFile
 from ingestion_pipeline.stores.postgres.tables import PostgresTables
 from ingestion_pipeline_tests.conftest import Site
 from ingestion_pipeline_tests.files import assert_agree, people, person, rendered, spelled
+from ingestion_pipeline_tests.forks import forks
 from ingestion_pipeline_tests.phases import lead
 from ingestion_pipeline_tests.proxy import eventually
 from ingestion_pipeline_tests.scenarios.killed_writer import Steps, watched
-from ingestion_pipeline_tests.scenarios.sites import forks
 
 ORIGINAL, DUAL, PRIMARY, NATIVE = Phase
 EVERY_PHASE = pytest.mark.parametrize("phase", list(Phase), ids=str)

@@ -32,11 +32,11 @@ from ingestion_pipeline.stores.postgres.fence import PostgresFence
 from ingestion_pipeline.stores.postgres.tables import PostgresTables
 from ingestion_pipeline_tests.conftest import Site
 from ingestion_pipeline_tests.files import people, rendered, spelled
+from ingestion_pipeline_tests.forks import forks
 from ingestion_pipeline_tests.phases import lead
 from ingestion_pipeline_tests.proxy import Cut, Proxy, eventually
 from ingestion_pipeline_tests.remote import proxy, remote
 from ingestion_pipeline_tests.scenarios.killed_writer import Steps, watched
-from ingestion_pipeline_tests.scenarios.sites import forks
 from ingestion_pipeline_tests.strays import stray
 
 __all__ = ["proxy", "remote"]

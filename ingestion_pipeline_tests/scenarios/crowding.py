@@ -11,10 +11,11 @@ from multiprocessing.context import ForkServerProcess
 from ingestion_pipeline.app import open_pipeline
 from ingestion_pipeline.domain.columns import Mode, header
 from ingestion_pipeline_tests.files import rendered, spelled
+from ingestion_pipeline_tests.forks import forks
 from ingestion_pipeline_tests.scenarios import counting_writer
 from ingestion_pipeline_tests.scenarios.counting_writer import OWN, SHARED, Ack, Log, Task, counted
 from ingestion_pipeline_tests.scenarios.gate import Gate
-from ingestion_pipeline_tests.scenarios.sites import Site, forks
+from ingestion_pipeline_tests.scenarios.sites import Site
 
 COLUMNS = header(Mode.FULL)
 COUNTED = (OWN, *SHARED)

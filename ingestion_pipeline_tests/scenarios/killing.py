@@ -13,9 +13,10 @@ from uuid import UUID, uuid4
 from ingestion_pipeline.app import Pipeline, open_pipeline
 from ingestion_pipeline.domain.errors import PipelineError
 from ingestion_pipeline_tests.files import people, rendered, spelled
+from ingestion_pipeline_tests.forks import forks
 from ingestion_pipeline_tests.scenarios import killed_writer
 from ingestion_pipeline_tests.scenarios.killed_writer import Mutant, Order
-from ingestion_pipeline_tests.scenarios.sites import Kept, Site, forks
+from ingestion_pipeline_tests.scenarios.sites import Kept, Site
 
 PEOPLE = spelled(people(range(20, 0, -1)))
 WRITTEN = ("link", "document_text", "file_uuids")

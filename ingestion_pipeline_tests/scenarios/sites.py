@@ -2,10 +2,8 @@
 
 import csv
 import io
-import multiprocessing
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Self
 
@@ -26,9 +24,6 @@ file_locking:
   timeout: {timeout}
   check_interval: 0.01
 """
-
-WRITERS = ("killed_writer", "counting_writer", "switcher")
-"""The modules that run in processes of their own."""
 
 Kept = dict[str, tuple[str, ...]]
 """By row_id, the texts of some columns."""
@@ -123,10 +118,3 @@ def _bring_into(pipeline: Pipeline, phase: Phase) -> None:
     pipeline.sync()
     if phase.authority is Side.POSTGRES:
         lead(pipeline, phase)
-
-
-def forks() -> ForkServerContext:
-    """Makes processes by fork from one that has imported all they need."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["__main__", *(f"{__package__}.{name}" for name in WRITERS)])
-    return context

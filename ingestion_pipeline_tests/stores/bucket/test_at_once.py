@@ -1,6 +1,5 @@
 """Programs that publish at once come one after another, and the same content comes once."""
 
-import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.synchronize import Barrier
@@ -11,7 +10,7 @@ import pytest
 from ingestion_pipeline.domain.version import Manifest
 from ingestion_pipeline.stores.bucket.chain import Chain
 from ingestion_pipeline.stores.bucket.folder import Folder
-from ingestion_pipeline_tests.stores.bucket import publisher
+from ingestion_pipeline_tests.forks import forks
 from ingestion_pipeline_tests.stores.bucket.publisher import Program
 from ingestion_pipeline_tests.stores.bucket.publishing import NAME, NOON, entry_key, publish, sha256
 from ingestion_pipeline_tests.stores.bucket.s3_stub import S3
@@ -62,8 +61,7 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> Where:
 
 @pytest.fixture
 def pool() -> Iterator[ProcessPoolExecutor]:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([publisher.__name__])
+    context = forks()
     barrier = context.Barrier(PROGRAMS)
     with ProcessPoolExecutor(PROGRAMS, context, begin, (barrier,)) as opened:
         yield opened

@@ -1,7 +1,6 @@
 """Publishing to a bucket that fails at random, by programs that may die, and looking at what is listed."""
 
 import hashlib
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterable
@@ -16,6 +15,7 @@ from random import Random
 from ingestion_pipeline.domain.errors import InputRefusedError, UnavailableError
 from ingestion_pipeline.domain.version import Form, Version
 from ingestion_pipeline.stores.bucket.chain import Chain
+from ingestion_pipeline_tests.forks import forks
 from ingestion_pipeline_tests.stores.bucket import publisher
 from ingestion_pipeline_tests.stores.bucket.publisher import Program
 from ingestion_pipeline_tests.stores.bucket.publishing import publish_now
@@ -97,8 +97,7 @@ class Uploading:
         self._large = large
         self._acknowledged: dict[int, str] = {}
         self._spoilt: set[str] = set()
-        self._forks = multiprocessing.get_context("forkserver")
-        self._forks.set_forkserver_preload(["__main__", publisher.__name__])
+        self._forks = forks()
 
     def publish(self, times: int, *, kills: float = 0.1) -> Tally:
         """Publish so often, one after another; some are killed over it."""

@@ -170,7 +170,7 @@ def campaign(database: str, proxy: Proxy, pool: Pool, *, each: int, share: float
 
 
 def test_many_cuts_lose_and_double_nothing(begun: str, proxy: Proxy, lossy: Pool) -> None:
-    at_commit, told = campaign(begun, proxy, lossy, each=15)
+    at_commit, told = campaign(begun, proxy, lossy, each=20)
 
     assert violations(begun, told) == []
     assert at_commit > 10
