@@ -181,6 +181,17 @@ def unknown_person(write: Write) -> InputRefusedError:
     )
 
 
+def unknown_column(name: str, row_id: str = "") -> InputRefusedError:
+    """The refusal of a column that the contract has not."""
+    return _refused(
+        "the contract has no such column",
+        "unknown_column",
+        row_id,
+        column=name[:80],
+        hint="docs/contract.md lists the columns.",
+    )
+
+
 def too_many_deleted(deleted: int, stored: int) -> ProtectedError:
     """The refusal to delete more people at once than the brakes allow."""
     return ProtectedError(
@@ -206,13 +217,7 @@ def _column(name: str, row_id: str) -> Column:
     try:
         return BY_NAME[name]
     except KeyError:
-        raise _refused(
-            "the contract has no such column",
-            "unknown_column",
-            row_id,
-            column=name[:80],
-            hint="docs/contract.md lists the columns.",
-        ) from None
+        raise unknown_column(name, row_id) from None
 
 
 def _rendered(value: Value, row_id: str, column: str) -> str:

@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +67,7 @@ class CSVManager:
         del use_file_lock, auto_backup
         if chunk_size < 1:
             raise SettingsError("a chunk is one row at least", code="bad_chunk")
-        self._table = table_of(csv_path, timeout=timeout)
-        if isinstance(self._table, PlainTable):
-            self._table = PlainTable(self._table.path, timeout=timeout, encoding=encoding)
+        self._table = table_of(csv_path, timeout=timeout, encoding=encoding)
         self.csv_path = str(self._table.path)
         self.chunk_size = chunk_size
         self._row_ids: list[str] | None = None
@@ -181,7 +180,8 @@ class CSVManager:
 
         def worked() -> Iterator[Mapping[str, Any]]:
             nonlocal count
-            for chunk in self._chunks():
+            rows = self._table.rows()
+            while chunk := list(islice(rows, self.chunk_size)):
                 count += len(chunk)
                 yield from process_func(chunk)
 
@@ -324,16 +324,6 @@ class CSVManager:
             PipelineError: It cannot be made.
         """
         return str(self._table.back_up(operation_name))
-
-    def _chunks(self) -> Iterator[list[Row]]:
-        chunk: list[Row] = []
-        for row in self._table.rows():
-            chunk.append(row)
-            if len(chunk) == self.chunk_size:
-                yield chunk
-                chunk = []
-        if chunk:
-            yield chunk
 
     def _headless(
         self,

@@ -121,8 +121,15 @@ def own_path() -> Path:
     return _opened.path()
 
 
-def table_of(csv_path: str | os.PathLike[str] | None, *, timeout: float = 30.0) -> Table:
+def table_of(
+    csv_path: str | os.PathLike[str] | None, *, timeout: float = 30.0, encoding: str = "utf-8"
+) -> Table:
     """The table that a path names; the pipeline's own without one.
+
+    Args:
+        csv_path: The path.
+        timeout: Of a plain file: seconds to wait for others who write it.
+        encoding: Of a plain file.
 
     Raises:
         SettingsError: The configuration cannot be read.
@@ -130,4 +137,4 @@ def table_of(csv_path: str | os.PathLike[str] | None, *, timeout: float = 30.0) 
     own = own_path()
     if csv_path is None or Path(csv_path).resolve() == own.resolve():
         return _opened.table()
-    return PlainTable(Path(csv_path), timeout=timeout)
+    return PlainTable(Path(csv_path), timeout=timeout, encoding=encoding)

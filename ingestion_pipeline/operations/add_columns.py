@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.columns import BY_NAME
-from ingestion_pipeline.domain.errors import InputRefusedError, Place, ProtectedError
+from ingestion_pipeline.domain.errors import ProtectedError
 from ingestion_pipeline.domain.phase import Side
 from ingestion_pipeline.domain.ports import Csv
+from ingestion_pipeline.domain.receipt import unknown_column
 from ingestion_pipeline.domain.reports import State
-from ingestion_pipeline.operations.write import Site, bring_level, check_epoch, check_follower, in_phase
+from ingestion_pipeline.operations.write import Site, bring_level, in_phase, take_up
 
 
 def add_columns(site: Site, csv: Csv, names: Sequence[str], *, brakes: Brakes) -> tuple[str, ...]:
@@ -27,14 +28,9 @@ def add_columns(site: Site, csv: Csv, names: Sequence[str], *, brakes: Brakes) -
         InputRefusedError: The contract has no such column.
         ProtectedError: PostgreSQL leads: it has every column, and renders those that the file last had.
     """
-    unknown = [name for name in names if name not in BY_NAME]
-    if unknown:
-        raise InputRefusedError(
-            "the contract has no such column",
-            code="unknown_column",
-            place=Place(column=unknown[0][:80]),
-            hint="docs/contract.md lists the columns.",
-        )
+    for name in names:
+        if name not in BY_NAME:
+            raise unknown_column(name)
 
     def work(state: State) -> tuple[str, ...]:
         if state.phase.authority is not Side.CSV:
@@ -42,9 +38,7 @@ def add_columns(site: Site, csv: Csv, names: Sequence[str], *, brakes: Brakes) -
                 "the CSV does not lead, so its header is not changed", code="not_the_authority"
             )
         with csv.held() as held:
-            check_epoch(held, state)
-            check_follower(site, state)
-            held.refresh(brakes)
+            take_up(site, held, state, brakes)
             lacking = tuple(name for name in dict.fromkeys(names) if name not in held.columns)
             if lacking:
                 held.add_columns(lacking, state.epoch)

@@ -9,7 +9,7 @@ from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.ports import Csv
 from ingestion_pipeline.domain.receipt import Standing
 from ingestion_pipeline.domain.reports import State
-from ingestion_pipeline.operations.write import Site, bring_level, check_epoch, check_follower, in_phase
+from ingestion_pipeline.operations.write import Site, bring_level, in_phase, take_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +60,7 @@ def _from_csv(
     site: Site, csv: Csv, row_ids: Collection[str], by: str, state: State, brakes: Brakes | None
 ) -> DeleteReport:
     with csv.held() as held:
-        check_epoch(held, state)
-        check_follower(site, state)
-        held.refresh(brakes)
+        take_up(site, held, state, brakes)
         deleted = held.delete(row_ids, by, state.epoch, brakes)
         follower = bring_level(site, held, state, brakes)
     return DeleteReport(tuple(deleted), Side.CSV, follower)

@@ -108,15 +108,20 @@ def _write(
 
 def _in_csv(site: Site, csv: HeldCsv, groups: Groups, state: State, brakes: Brakes) -> list[Answered]:
     """Write several callers' groups into the CSV that leads, and bring PostgreSQL level."""
-    check_epoch(csv, state)
-    check_follower(site, state)
-    csv.refresh(brakes)
+    take_up(site, csv, state, brakes)
     outcomes = csv.write(groups, state.epoch, Kind.WRITE)
     follower = bring_level(site, csv, state, brakes)
     return [_answered(group, Side.CSV, follower) for group in outcomes]
 
 
-def check_follower(site: Site, state: State) -> None:
+def take_up(site: Site, csv: HeldCsv, state: State, brakes: Brakes | None) -> None:
+    """Make sure that the CSV, locked, leads still, and bring it up to what others have made of it."""
+    _check_epoch(csv, state)
+    _check_follower(site, state)
+    csv.refresh(brakes)
+
+
+def _check_follower(site: Site, state: State) -> None:
     """See that PostgreSQL, if it is there, has not begun to lead: the ledger may be a copy's."""
     if state.phase is Phase.ORIGINAL:
         return
@@ -165,7 +170,7 @@ def _in_postgres(
 
 def _taken_in(csv: HeldCsv, groups: Groups, state: State) -> list[Answered]:
     """Take writes into the CSV for PostgreSQL, which leads and is away."""
-    check_epoch(csv, state)
+    _check_epoch(csv, state)
     if not csv.is_ours():
         raise changed_while_away()
     outcomes = csv.write(groups, state.epoch, Kind.FALLBACK)
@@ -181,8 +186,7 @@ def changed_while_away() -> ProtectedError:
     )
 
 
-def check_epoch(csv: HeldCsv, state: State) -> None:
-    """See that the phase is still the one the caller goes by; the CSV is locked."""
+def _check_epoch(csv: HeldCsv, state: State) -> None:
     in_force = csv.state()
     if in_force != state:
         raise stale_epoch(state.epoch)

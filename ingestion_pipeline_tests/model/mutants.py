@@ -43,7 +43,7 @@ class Mutant:
 def mutants() -> Sequence[Mutant]:
     forward, back = Move(D, P), Move(P, D)
     begins, leaves = Move(O, D), Move(D, O)
-    blind = ((f"{_WRITE}.check_epoch", _ignore), (f"{_WRITE}.check_follower", _ignore))
+    blind = ((f"{_WRITE}._check_epoch", _ignore), (f"{_WRITE}._check_follower", _ignore))
     dry = ((f"{_SWITCH}._drain_to_postgres", _nobody), (f"{_SWITCH}._drain_to_csv", _nobody))
     return [
         _broken("no fence in PostgreSQL", back, Faults(no_fence=True)),

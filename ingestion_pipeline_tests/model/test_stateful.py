@@ -77,7 +77,7 @@ MUTANTS: dict[str, tuple[Callable[[Machine], None], dict[str, Callable[..., Any]
     ),
     "no fence": (
         _changed_meanwhile,
-        {"operations.write.check_epoch": _nothing, "operations.write.check_follower": _nothing},
+        {"operations.write._check_epoch": _nothing, "operations.write._check_follower": _nothing},
     ),
 }
 """A way on which the loss of each safeguard shows."""
