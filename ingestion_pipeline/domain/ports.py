@@ -14,6 +14,7 @@ from ingestion_pipeline.domain.phase_change import PhaseChange
 from ingestion_pipeline.domain.proof import Proof
 from ingestion_pipeline.domain.quarantine import Count, Decision, Entry
 from ingestion_pipeline.domain.receipt import Made, Write
+from ingestion_pipeline.domain.record import Cells
 from ingestion_pipeline.domain.reports import Found, Merged, State, SyncReport, Weighed
 from ingestion_pipeline.domain.version import Content, Form, Manifest, Version
 
@@ -32,7 +33,7 @@ class Sink(Protocol):
         ...
 
 
-class RowBlock(Protocol):
+class RowBlock(Cells, Protocol):
     """Some whole rows of a file, in its order."""
 
     @property

@@ -6,9 +6,9 @@ and rejections, where the whole row cannot be loaded.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from ingestion_pipeline.domain.cells import Reason, read, text_fault
 from ingestion_pipeline.domain.columns import BY_NAME, Codec
@@ -71,46 +71,96 @@ class Examination:
         ]
         self._key = columns.index("row_id")
 
-    def examine(self, rows: Sequence[Sequence[str]], position: int) -> Iterator[Correction | Rejection]:
-        """The exceptions among these rows, whose first stands at this position."""
-        for offset, row in enumerate(rows):
-            rejection = self._rejection(row, position + offset)
-            if rejection is not None:
-                yield rejection
-            correction = self._correction(row, position + offset)
-            if correction is not None:
-                yield correction
+    def examine(self, block: "Cells", position: int) -> Iterator[Correction | Rejection]:
+        """The exceptions among some rows, in their order.
 
-    def _rejection(self, row: Sequence[str], position: int) -> Rejection | None:
-        if not row[self._key]:
-            return Rejection(position, "row_id", Reason.MISSING_ROW_ID)
+        Args:
+            block: The rows.
+            position: The first one's position in the file, from 1.
+        """
+        rejections = self._rejections(block, position)
+        corrections = self._corrections(block, position)
+        for row in sorted({*rejections, *corrections}):
+            if row in rejections:
+                yield rejections[row]
+            if row in corrections:
+                yield corrections[row]
+
+    def _rejections(self, block: "Cells", position: int) -> dict[int, Rejection]:
+        found: dict[int, Rejection] = {}
+        keys = block.cells(self._key)
+        if "" in keys:
+            found = {
+                row: Rejection(position + row, "row_id", Reason.MISSING_ROW_ID)
+                for row, key in enumerate(keys)
+                if not key
+            }
         for index, column, fault, limit in self._texts:
-            if len(row[index]) > limit:
-                reason = fault(row[index])
+            for row, text in block.longer(index, limit):
+                reason = fault(text)
                 if reason is not None:
-                    return Rejection(position, column.name, reason)
-        return None
+                    found.setdefault(row, Rejection(position + row, column.name, reason))
+        return found
 
-    def _correction(self, row: Sequence[str], position: int) -> Correction | None:
-        correction = None
+    def _corrections(self, block: "Cells", position: int) -> dict[int, Correction]:
+        found: dict[int, Correction] = {}
         for index, column, is_plain in self._coded:
-            text = row[index]
-            if not text or is_plain(text):
-                continue
-            cell = read(column, text)
-            if cell.verbatim is None:
-                continue
-            correction = correction or Correction(position)
-            correction.canonical[column.name] = cell.canonical
-            correction.verbatim[column.name] = cell.verbatim
-            if cell.reason is not None:
-                correction.reasons[column.name] = cell.reason
-        return correction
+            for row, text in block.filled(index):
+                if is_plain(text):
+                    continue
+                cell = read(column, text)
+                if cell.verbatim is None:
+                    continue
+                correction = found.setdefault(row, Correction(position + row))
+                correction.canonical[column.name] = cell.canonical
+                correction.verbatim[column.name] = cell.verbatim
+                if cell.reason is not None:
+                    correction.reasons[column.name] = cell.reason
+        return found
+
+
+class Cells(Protocol):
+    """Some rows by column."""
+
+    def cells(self, column: int, /) -> Sequence[str]:
+        """One column's cells."""
+        ...
+
+    def filled(self, column: int, /) -> Iterable[tuple[int, str]]:
+        """One column's cells that are not empty, each with its row, from 0."""
+        ...
+
+    def longer(self, column: int, most: int, /) -> Iterable[tuple[int, str]]:
+        """One column's cells that may have more than so many characters, each with its row, from 0."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedRows:
+    """Rows as lists of their cells.
+
+    Attributes:
+        rows: The cells of each.
+    """
+
+    rows: Sequence[Sequence[str]]
+
+    def cells(self, column: int) -> Sequence[str]:
+        """See Cells."""
+        return [row[column] for row in self.rows]
+
+    def filled(self, column: int) -> Iterable[tuple[int, str]]:
+        """See Cells."""
+        return self.longer(column, 0)
+
+    def longer(self, column: int, most: int) -> Iterable[tuple[int, str]]:
+        """See Cells."""
+        return [(place, row[column]) for place, row in enumerate(self.rows) if len(row[column]) > most]
 
 
 def is_rejected(examination: Examination, row: Sequence[str]) -> bool:
     """Whether a row cannot be loaded, whatever stands beside it."""
-    return any(isinstance(found, Rejection) for found in examination.examine([row], 1))
+    return any(isinstance(found, Rejection) for found in examination.examine(ParsedRows([row]), 1))
 
 
 def _is_plain(codec: Codec) -> Callable[[str], object]:

@@ -17,7 +17,7 @@ from ingestion_pipeline.domain.errors import (
 from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.ports import Blocks, Csv, HeldCsv, Tables
 from ingestion_pipeline.domain.quarantine import Decision, Entry, Scope
-from ingestion_pipeline.domain.record import Examination, Rejection
+from ingestion_pipeline.domain.record import Examination, ParsedRows, Rejection
 from ingestion_pipeline.domain.reports import go_by
 
 
@@ -167,7 +167,7 @@ def _check_loads(csv: Csv, entry: Entry, row: "_Row", cells: Mapping[str, str]) 
     """Refuse other text with which the row still could not be loaded."""
     new = list(cells.values())
     with csv.reading() as file:
-        for found in Examination(file.columns).examine([new], 1):
+        for found in Examination(file.columns).examine(ParsedRows([new]), 1):
             if isinstance(found, Rejection):
                 raise InputRefusedError(
                     f"with this text the row still cannot be loaded: {found.reason}",
@@ -247,4 +247,4 @@ def _is_about(
         return cells == raw
     if cells["row_id"] != entry.row_id or cells.get(entry.column) != raw[entry.column]:
         return False
-    return not any(isinstance(found, Rejection) for found in loadable.examine([row], 1))
+    return not any(isinstance(found, Rejection) for found in loadable.examine(ParsedRows([row]), 1))

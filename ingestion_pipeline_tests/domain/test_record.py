@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ingestion_pipeline.domain.cells import Reason, read
 from ingestion_pipeline.domain.columns import BY_NAME, COLUMNS, Codec, Column
-from ingestion_pipeline.domain.record import Correction, Examination, Rejection
+from ingestion_pipeline.domain.record import Correction, Examination, ParsedRows, Rejection
 
 NAMES = tuple(column.name for column in COLUMNS)
 
@@ -18,7 +18,7 @@ def row(**cells: str) -> list[str]:
 
 
 def examined(*rows: Sequence[str], position: int = 1) -> list[Correction | Rejection]:
-    return list(Examination(NAMES).examine(rows, position))
+    return list(Examination(NAMES).examine(ParsedRows(rows), position))
 
 
 def test_canonical_rows_have_no_exceptions() -> None:
@@ -71,7 +71,7 @@ def test_positions_count_every_row_from_the_given_one() -> None:
 
 def test_rows_of_a_shorter_and_shuffled_header_are_examined_by_name() -> None:
     examination = Examination(("processed", "name", "row_id"))
-    found = list(examination.examine([["1", "n" * 256, "7"], ["1", "n", "7"], ["", "", ""]], 1))
+    found = list(examination.examine(ParsedRows([["1", "n" * 256, "7"], ["1", "n", "7"], ["", "", ""]]), 1))
     assert found == [
         Rejection(1, "name", Reason.TOO_LONG),
         Correction(1, {"processed": "yes"}, {"processed": "1"}),

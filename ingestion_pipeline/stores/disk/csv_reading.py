@@ -5,10 +5,9 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from itertools import islice
-from operator import sub
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, TypeVar
@@ -18,39 +17,17 @@ from ingestion_pipeline.domain.dialect import Dialect, Quoting
 from ingestion_pipeline.domain.errors import InputRefusedError, Place, UnavailableError
 from ingestion_pipeline.stores.disk.header import not_utf8, read_header, refused
 from ingestion_pipeline.stores.disk.identity import Identity
+from ingestion_pipeline.stores.disk.scanning import Block, parsed, scan
 from ingestion_pipeline.stores.disk.spelling import parting, spell
 
 ROWS_PER_BLOCK = 256
 CHARACTERS_PER_BLOCK = 1024 * 1024
+BYTES_PER_SCAN = 256 * 1024
+"""Small enough that whoever takes the blocks works beside whoever makes them."""
 
 csv.field_size_limit(CELL_LIMIT)
 
 _Part = TypeVar("_Part")
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Some whole rows of the file, in its order.
-
-    Attributes:
-        position: The first row's position in the file, from 1.
-        rows: Their cells, every row as wide as the header.
-        raw: Their bytes in the file.
-        ends: Where each row ends, in characters from the first.
-    """
-
-    position: int
-    rows: list[list[str]]
-    raw: bytes
-    ends: list[int]
-
-    def lengths(self) -> Iterator[int]:
-        """Each row's length in bytes, its line end included."""
-        begins = [0, *self.ends[:-1]]
-        if len(self.raw) == self.ends[-1]:
-            return map(sub, self.ends, begins)
-        text = self.raw.decode()
-        return (len(text[begin:end].encode()) for begin, end in zip(begins, self.ends, strict=True))
 
 
 class CsvReading:
@@ -69,7 +46,6 @@ class CsvReading:
         self._digest = hashlib.sha256()
         self._line = 2
         self._characters = 0
-        self._ends: list[int] = []
         self._quotings = list(Quoting)
         self.rows = 0
         self.size = 0
@@ -83,7 +59,6 @@ class CsvReading:
             self._file.close()
             raise
         self._final_newline = self._header.ended
-        self._text = io.TextIOWrapper(self._file, encoding="utf-8", errors="strict", newline="")
 
     def __enter__(self) -> Self:
         return self
@@ -169,12 +144,47 @@ class CsvReading:
         self._check_unchanged()
 
     def _gated_blocks(self) -> Iterator[Block]:
+        yield from self._scanned_blocks()
         for rows, source in self._portions(ROWS_PER_BLOCK):
             self._check_spelling(rows, source)
             raw = source.encode()
             self._take(raw)
-            yield Block(self.rows + 1, rows, raw, self._ends)
+            width, line_end = len(self._header.columns), self._header.line_end
+            yield parsed(self.rows + 1, rows, width, raw, self._quotings[0], line_end)
             self.rows += len(rows)
+
+    def _scanned_blocks(self) -> Iterator[Block]:
+        """The rows up to where it takes parsing; there the file is left."""
+        held = b""
+        while chunk := self._file.read(max(BYTES_PER_SCAN, len(held))):
+            held += chunk
+            block = self._certain(held)
+            if block is None or (not block and len(held) > CELL_LIMIT):
+                break
+            if block:
+                yield from self._taken(block)
+                held = held[len(block.raw) :]
+        else:
+            block = self._certain(held + self._header.line_end.encode()) if held else None
+            if block is not None and len(block.raw) > len(held):
+                yield from self._taken(replace(block, raw=held))
+                held = b""
+        self._file.seek(-len(held), os.SEEK_CUR)
+
+    def _certain(self, data: bytes) -> Block | None:
+        found = scan(data, self.rows + 1, len(self._header.columns), self._header.line_end)
+        if found is None or found.block.lengths().max(initial=0) > CELL_LIMIT:
+            return None
+        passing = [quoting for quoting in self._quotings if quoting in found.quotings]
+        self._quotings = passing or self._quotings
+        return found.block if passing else None
+
+    def _taken(self, block: Block) -> Iterator[Block]:
+        self._final_newline = block.raw.endswith(b"\n")
+        self._take(block.raw)
+        self._line += block.raw.count(b"\n")
+        yield block
+        self.rows += len(block)
 
     def _readable_rows(self) -> Iterator[tuple[int, list[str], str]]:
         for [row], source in self._portions(1):
@@ -183,6 +193,7 @@ class CsvReading:
     def _portions(self, most: int) -> Iterator[tuple[list[list[str]], str]]:
         """So many rows at a time, with the text they were read from."""
         consumed: list[str] = []
+        self._text = io.TextIOWrapper(self._file, encoding="utf-8", errors="strict", newline="")
         reader = csv.reader(self._lines(consumed), strict=True)
         while rows := self._next_rows(reader, consumed, most):
             source = "".join(consumed)
@@ -192,14 +203,13 @@ class CsvReading:
             self._line += source.count("\n")
 
     def _next_rows(self, reader: Iterator[list[str]], consumed: list[str], most: int) -> list[list[str]]:
-        self._characters, self._ends = 0, []
+        self._characters = 0
         rows: list[list[str]] = []
         whole = 0
         try:
             for row in islice(reader, most):
                 rows.append(row)
                 whole = len(consumed)
-                self._ends.append(self._characters)
                 if self._characters > CHARACTERS_PER_BLOCK:
                     break
         except csv.Error as error:

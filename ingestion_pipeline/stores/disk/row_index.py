@@ -129,8 +129,8 @@ def build(path: Path, sequence: int, progress: Callable[[int], None] | None = No
     with CsvReading(path, progress) as file:
         key = file.columns.index("row_id")
         for block in file.blocks():
-            hashes.extend(hash_of(row[key]) for row in block.rows)
-            lengths.extend(block.lengths())
+            hashes.extend(map(hash_of, block.cells(key)))
+            lengths.frombytes(block.lengths().astype(np.uint64).tobytes())
         file.check_current()
         return RowIndex(
             file.identity,

@@ -75,7 +75,7 @@ def _create(cursor: Cursor, columns: Sequence[Column], coded: Sequence[Column]) 
 def _watched(file: Blocks, exceptions: "_Exceptions") -> Iterator[bytes]:
     examination = Examination(file.columns)
     for block in file.blocks():
-        exceptions.keep(examination.examine(block.rows, block.position))
+        exceptions.keep(examination.examine(block, block.position))
         yield block.raw
 
 
