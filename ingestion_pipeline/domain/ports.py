@@ -51,6 +51,12 @@ class RowBlock(Cells, Protocol):
         """Their bytes in the file."""
         ...
 
+    def spans(self, first: int, last: int, /) -> list[bytes]:
+        """Each row's bytes from one column to another, as they stand in the file."""
+        ...
+
+    def __len__(self) -> int: ...
+
 
 class Blocks(Protocol):
     """One pass over a file that keeps the contract."""

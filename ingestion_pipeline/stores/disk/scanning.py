@@ -63,6 +63,12 @@ class Block:
         """One column's cells that may have more than so many characters, each with its row, from 0."""
         return self._texts(column, np.flatnonzero(self.ends[:, column] - self.begins[:, column] > most))
 
+    def spans(self, first: int, last: int) -> list[bytes]:
+        """Each row's bytes from one column to another, as they stand in the file."""
+        begins = (self.begins[:, first] - self.quoted[:, first]).tolist()
+        ends = (self.ends[:, last] + self.quoted[:, last]).tolist()
+        return [self.raw[begin:end] for begin, end in zip(begins, ends, strict=True)]
+
     def _texts(self, column: int, rows: Places | slice) -> Iterator[tuple[int, str]]:
         places = np.arange(len(self))[rows].tolist()
         bounds = (part[rows, column].tolist() for part in (self.begins, self.ends, self.quoted))

@@ -13,7 +13,7 @@ from ingestion_pipeline.domain.errors import ProtectedError
 from ingestion_pipeline.domain.ordering import GAP, place
 from ingestion_pipeline.domain.ports import Blocks, Step
 from ingestion_pipeline.domain.reports import SyncReport
-from ingestion_pipeline.stores.postgres import expressions, queries
+from ingestion_pipeline.stores.postgres import expressions, first_load, queries
 from ingestion_pipeline.stores.postgres.ordinals import copy_ordinals
 from ingestion_pipeline.stores.postgres.pool import Cursor, fetch_one
 from ingestion_pipeline.stores.postgres.staging import Staged, stage
@@ -26,6 +26,34 @@ def lock(cursor: Cursor, least_revision: int) -> None:
     """Keep every other writer out until the transaction ends; to be taken before the file is opened."""
     cursor.execute(_sql.be_bulk, {"least": least_revision})
     cursor.execute(_sql.lock)
+
+
+def fill(cursor: Cursor, file: Blocks, step: Step) -> SyncReport | None:
+    """Make empty tables equal to the file; None, and they are empty still, where rows have to be set aside.
+
+    Raises:
+        InputRefusedError: The file does not keep the contract.
+    """
+    step("loading")
+    loaded = first_load.load(cursor, file)
+    if loaded is None:
+        return None
+    cursor.execute(_sql.quarantine_cells, {"sha256": file.sha256})
+    _remember(cursor, loaded.rows, file)
+    return SyncReport(
+        rows_read=loaded.rows,
+        inserted=loaded.rows,
+        updated=0,
+        unchanged=0,
+        deleted=0,
+        moved=0,
+        repeated=0,
+        quarantined_rows=0,
+        quarantined_cells=loaded.cells,
+        sha256=file.sha256,
+        dry_run=False,
+        seconds=0.0,
+    )
 
 
 def sync(cursor: Cursor, file: Blocks, brakes: Brakes | None, step: Step) -> SyncReport:
@@ -53,7 +81,7 @@ def sync(cursor: Cursor, file: Blocks, brakes: Brakes | None, step: Step) -> Syn
     step("writing")
     _write_records(cursor, staged, marks)
     _write_exceptions(cursor, staged, file)
-    _remember(cursor, staged, file)
+    _remember(cursor, staged.rows, file)
     people = staged.rows - found["set_aside"]
     return SyncReport(
         rows_read=staged.rows,
@@ -191,11 +219,11 @@ def _write_exceptions(cursor: Cursor, staged: Staged, file: Blocks) -> None:
     cursor.execute(_sql.quarantine_cells, marks)
 
 
-def _remember(cursor: Cursor, staged: Staged, file: Blocks) -> None:
+def _remember(cursor: Cursor, rows: int, file: Blocks) -> None:
     file_marks = {
         "sha256": file.sha256,
         "size": file.size,
-        "rows": staged.rows,
+        "rows": rows,
         "dialect": Json(file.dialect.as_json()),
     }
     cursor.execute(_sql.remember_file, file_marks)

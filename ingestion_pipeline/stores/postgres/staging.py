@@ -5,19 +5,16 @@ import json
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, Any, Self, TextIO, cast
+from typing import Any, Self, TextIO, cast
 
-import psycopg2
 from psycopg2 import sql
 
 from ingestion_pipeline.domain.columns import BY_NAME, Column
 from ingestion_pipeline.domain.ports import Blocks
 from ingestion_pipeline.domain.record import Correction, Examination, Rejection
 from ingestion_pipeline.stores.postgres import expressions, queries
+from ingestion_pipeline.stores.postgres.copying import IN_MEMORY, copy_from
 from ingestion_pipeline.stores.postgres.pool import Cursor
-
-IN_MEMORY = 4 * 1024 * 1024
-"""Bytes of exceptions kept in memory before they go to an unlinked file, readable by nobody else."""
 
 _sql = queries.load("staging")
 
@@ -45,7 +42,8 @@ def stage(cursor: Cursor, file: Blocks) -> Staged:
     coded = [column for column in columns if not column.codec.is_text]
     with _Exceptions(coded) as exceptions:
         _create(cursor, columns, coded)
-        rows = _copy_rows(cursor, columns, _watched(file, exceptions))
+        copy = _sql.fill("copy_staged", columns=expressions.names(columns))
+        rows = copy_from(cursor, copy, _watched(file, exceptions))
         exceptions.copy(cursor)
     cursor.execute(_sql.analyse_staged)
     cursor.execute(
@@ -77,34 +75,6 @@ def _watched(file: Blocks, exceptions: "_Exceptions") -> Iterator[bytes]:
     for block in file.blocks():
         exceptions.keep(examination.examine(block, block.position))
         yield block.raw
-
-
-def _copy_rows(cursor: Cursor, columns: Sequence[Column], chunks: Iterator[bytes]) -> int:
-    source = _Source(chunks)
-    statement = _sql.fill("copy_staged", columns=expressions.names(columns))
-    try:
-        cursor.copy_expert(statement, cast("IO[bytes]", source))
-    except psycopg2.Error:
-        if source.error is not None:
-            raise source.error from None
-        raise
-    return int(cursor.rowcount)
-
-
-class _Source:
-    """Chunks as the readable file that COPY asks for; keeps the error that COPY would swallow."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self.error: BaseException | None = None
-
-    def read(self, _size: int = -1) -> bytes:
-        """The next chunk, whatever its size; empty at the end."""
-        try:
-            return next(self._chunks, b"")
-        except BaseException as error:
-            self.error = error
-            raise
 
 
 class _Exceptions:

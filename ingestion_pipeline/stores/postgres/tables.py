@@ -29,6 +29,7 @@ from ingestion_pipeline.domain.rules import Rule
 from ingestion_pipeline.stores.postgres import (
     bulk_sync,
     expressions,
+    first_load,
     queries,
     rendering,
     rules,
@@ -112,9 +113,15 @@ class PostgresTables:
             _check_epoch(began, _begin(cursor, began.phase).epoch)
             writing.carry(cursor, began)
             bulk_sync.lock(cursor, least_revision)
-            with opened() as file:
-                report = bulk_sync.sync(cursor, file, brakes, step)
-                file.check_current()
+            report = None
+            if first_load.is_empty(cursor):
+                with opened() as file:
+                    report = bulk_sync.fill(cursor, file, step)
+                    file.check_current()
+            if report is None:
+                with opened() as file:
+                    report = bulk_sync.sync(cursor, file, brakes, step)
+                    file.check_current()
             if dry_run:
                 cursor.connection.rollback()
         return replace(report, dry_run=dry_run)

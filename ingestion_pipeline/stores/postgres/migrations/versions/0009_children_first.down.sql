@@ -1,0 +1,2 @@
+ALTER TABLE s3_metadata ALTER CONSTRAINT s3_metadata_person_id_fkey NOT DEFERRABLE;
+ALTER TABLE processing_status ALTER CONSTRAINT processing_status_person_id_fkey NOT DEFERRABLE;
