@@ -15,7 +15,7 @@ from ingestion_pipeline.domain.proof import Proof
 from ingestion_pipeline.domain.quarantine import Count, Decision, Entry
 from ingestion_pipeline.domain.receipt import Made, Write
 from ingestion_pipeline.domain.record import Cells
-from ingestion_pipeline.domain.reports import Found, Merged, State, SyncReport, Weighed
+from ingestion_pipeline.domain.reports import Compared, Found, Merged, State, SyncReport, Weighed
 from ingestion_pipeline.domain.version import Content, Form, Manifest, Version
 
 Step = Callable[[str], None]
@@ -332,8 +332,8 @@ class Snapshot(Protocol):
         """Cells whose kept original text no longer means their value."""
         ...
 
-    def compare_rows(self, file: Blocks, authority: Side, limit: int) -> Found:
-        """Every record and column in which the file and the tables differ."""
+    def compare(self, csv: Csv, authority: Side, limit: int, progress: Progress | None) -> Compared:
+        """Whether the tables render the file's bytes, and every record and column in which they differ."""
         ...
 
     def state(self) -> State:

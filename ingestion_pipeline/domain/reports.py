@@ -129,6 +129,28 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """The file beside what PostgreSQL holds, in one state of both.
+
+    Attributes:
+        csv_sha256: Hex digest of the file.
+        rendered_sha256: Of the file that PostgreSQL renders.
+        rows: Rows of the file.
+        found: Where they differ; nothing where the digests are one.
+    """
+
+    csv_sha256: str
+    rendered_sha256: str
+    rows: int
+    found: Found
+
+    @property
+    def bytes_equal(self) -> bool:
+        """Whether PostgreSQL renders the file's bytes."""
+        return self.csv_sha256 == self.rendered_sha256
+
+
+@dataclass(frozen=True, slots=True)
 class CompareReport:
     """What a comparison found, seen from the follower.
 

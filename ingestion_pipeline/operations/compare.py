@@ -11,7 +11,7 @@ from ingestion_pipeline.domain.pending import Dirty
 from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.ports import Csv, HeldCsv, Progress, Snapshot, Tables
 from ingestion_pipeline.domain.proof import Proof
-from ingestion_pipeline.domain.reports import CompareReport, Found, State
+from ingestion_pipeline.domain.reports import Compared, CompareReport, Found, State
 from ingestion_pipeline.operations.rehearse import rehearse
 from ingestion_pipeline.operations.settle import bring_postgres_level, level
 
@@ -59,24 +59,19 @@ def compare(
                 pending, levelled = _bring_csv_level(held, snapshot, state.phase, aside)
             pinned = stack.enter_context(csv.pinned())
             sequence = held.last_sequence()
-        rendered, rows, failed = _rendered(csv, snapshot, way_back=way_back)
-        found_in, found = pinned.sha256(), Found()
-        if found_in != rendered:
-            found_in, rows, found = _locate(pinned, csv.place, snapshot, state, limit, progress)
-        bytes_equal = found_in == rendered
-        if bytes_equal:
-            found = snapshot.misspelled(limit)
+        compared, failed = _compared(csv, pinned, snapshot, state, limit, progress, way_back=way_back)
+        found = snapshot.misspelled(limit) if compared.bytes_equal else compared.found
         proof = Proof(
             epoch=state.epoch,
-            csv_sha256=found_in,
+            csv_sha256=compared.csv_sha256,
             position=snapshot.position(),
             contract_version=contract_version(),
-            rows=rows,
+            rows=compared.rows,
             differences=found.counted,
             pending=pending,
             undecided=snapshot.quarantine_count().undecided,
-            bytes_equal=bytes_equal,
-            way_back_rehearsed=way_back and failed is None and bytes_equal,
+            bytes_equal=compared.bytes_equal,
+            way_back_rehearsed=way_back and failed is None and compared.bytes_equal,
             run_id=run_id,
             sequence=sequence,
             snapshot=snapshot.seen(),
@@ -86,24 +81,43 @@ def compare(
     stamped = tables.stamp(proof)
     return CompareReport(
         equal=not found.counted,
-        bytes_equal=bytes_equal,
+        bytes_equal=compared.bytes_equal,
         missing=found.missing,
         extra=found.extra,
         changed=found.changed,
         differences=found.first,
         counted=found.counted,
         pending=pending,
-        csv_sha256=found_in,
-        rows=rows,
+        csv_sha256=compared.csv_sha256,
+        rows=compared.rows,
         seconds=round(time.monotonic() - began, 3),
         not_rehearsed=failed,
         stamped=stamped,
     )
 
 
-def _rendered(csv: Csv, snapshot: Snapshot, *, way_back: bool) -> tuple[str, int, str | None]:
-    """The digest and rows of what PostgreSQL renders, and why the CSV's disk would not take it."""
-    return rehearse(csv, snapshot) if way_back else (*snapshot.rendered_digest(), None)
+def _compared(
+    csv: Csv,
+    pinned: Csv,
+    snapshot: Snapshot,
+    state: State,
+    limit: int,
+    progress: Progress | None,
+    *,
+    way_back: bool,
+) -> tuple[Compared, str | None]:
+    """The pinned file beside the snapshot, and why the CSV's disk would not take what PostgreSQL renders."""
+    failed = None
+    if way_back:
+        rendered, rows, failed = rehearse(csv, snapshot)
+        if pinned.sha256() == rendered:
+            return Compared(rendered, rendered, rows, Found()), failed
+    try:
+        return snapshot.compare(pinned, state.phase.authority, limit, progress), failed
+    except InputRefusedError as error:
+        # The name it was pinned under says nothing to anybody.
+        error.place = replace(error.place, file=csv.place)
+        raise
 
 
 def _bring_postgres_level(held: HeldCsv, tables: Tables, brakes: Brakes) -> int:
@@ -139,16 +153,3 @@ def _bring_csv_level(
     if is_ours and not held.waiting().fallback:
         return 0, level(held, snapshot)
     return snapshot.pending().rows + held.waiting().fallback, []
-
-
-def _locate(
-    csv: Csv, named: str, snapshot: Snapshot, state: State, limit: int, progress: Progress | None
-) -> tuple[str, int, Found]:
-    try:
-        with csv.reading(progress) as file:
-            found = snapshot.compare_rows(file, state.phase.authority, limit)
-            return file.sha256, file.rows, found
-    except InputRefusedError as error:
-        # The name it was pinned under says nothing to anybody.
-        error.place = replace(error.place, file=named)
-        raise

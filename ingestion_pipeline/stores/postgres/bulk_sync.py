@@ -1,7 +1,7 @@
 """Sync in one transaction: the file staged, only what differs written, everything else left untouched."""
 
-from collections.abc import Iterator, Sequence
-from typing import IO, cast
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from uuid import uuid4
 
 from psycopg2 import sql
@@ -10,11 +10,12 @@ from psycopg2.extras import Json
 from ingestion_pipeline.domain.brake import Brakes, Loss
 from ingestion_pipeline.domain.columns import COLUMNS, Column, Table, of_table
 from ingestion_pipeline.domain.errors import ProtectedError
-from ingestion_pipeline.domain.ordering import GAP, place
+from ingestion_pipeline.domain.ordering import GAP, UNPLACED, place
 from ingestion_pipeline.domain.ports import Blocks, Step
 from ingestion_pipeline.domain.reports import SyncReport
 from ingestion_pipeline.stores.postgres import expressions, first_load, queries
-from ingestion_pipeline.stores.postgres.ordinals import copy_ordinals
+from ingestion_pipeline.stores.postgres.copying import copy_from
+from ingestion_pipeline.stores.postgres.ordinals import fill_in
 from ingestion_pipeline.stores.postgres.pool import Cursor, fetch_one
 from ingestion_pipeline.stores.postgres.staging import Staged, stage
 
@@ -28,18 +29,32 @@ def lock(cursor: Cursor, least_revision: int) -> None:
     cursor.execute(_sql.lock)
 
 
-def fill(cursor: Cursor, file: Blocks, step: Step) -> SyncReport | None:
-    """Make empty tables equal to the file; None, and they are empty still, where rows have to be set aside.
+def sync(cursor: Cursor, open_file: Callable[[], Blocks], brakes: Brakes | None, step: Step) -> SyncReport:
+    """Make the tables equal to the file, within the cursor's transaction.
+
+    Args:
+        cursor: In a transaction of its own; committing it is the caller's decision.
+        open_file: Opens the CSV, not yet read; asked again where it has to be read another way.
+        brakes: How much may vanish; None to let anything vanish.
+        step: Told the name of each longer step.
 
     Raises:
         InputRefusedError: The file does not keep the contract.
+        ProtectedError: A brake stopped the load.
+        UnavailableError: The file was changed or replaced meanwhile.
     """
-    step("loading")
+    step("reading")
+    report = _filled(cursor, open_file()) if first_load.is_empty(cursor) else None
+    return report or _synced(cursor, open_file, brakes, step)
+
+
+def _filled(cursor: Cursor, file: Blocks) -> SyncReport | None:
     loaded = first_load.load(cursor, file)
     if loaded is None:
         return None
     cursor.execute(_sql.quarantine_cells, {"sha256": file.sha256})
-    _remember(cursor, loaded.rows, file)
+    _remember(cursor, file)
+    file.check_current()
     return SyncReport(
         rows_read=loaded.rows,
         inserted=loaded.rows,
@@ -56,35 +71,24 @@ def fill(cursor: Cursor, file: Blocks, step: Step) -> SyncReport | None:
     )
 
 
-def sync(cursor: Cursor, file: Blocks, brakes: Brakes | None, step: Step) -> SyncReport:
-    """Make the tables equal to the file, within the cursor's transaction.
-
-    Args:
-        cursor: In a transaction of its own; committing it is the caller's decision.
-        file: The CSV, not yet read.
-        brakes: How much may vanish; None to let anything vanish.
-        step: Told the name of each longer step.
-
-    Raises:
-        InputRefusedError: The file does not keep the contract.
-        ProtectedError: A brake stopped the load.
-    """
-    step("reading")
-    staged = stage(cursor, file)
+def _synced(cursor: Cursor, open_file: Callable[[], Blocks], brakes: Brakes | None, step: Step) -> SyncReport:
+    staged = stage(cursor, open_file)
+    file = staged.file
     step("comparing")
     found = _find(cursor, staged)
     if brakes is not None:
         _brake(cursor, staged, found, brakes)
     step("placing")
     marks = {"write_id": str(uuid4())}
-    moved = _place(cursor, marks, stored=found["stored"])
+    moved = _place(cursor, staged, marks, stored=found["stored"])
     step("writing")
     _write_records(cursor, staged, marks)
-    _write_exceptions(cursor, staged, file)
-    _remember(cursor, staged.rows, file)
-    people = staged.rows - found["set_aside"]
+    _write_exceptions(cursor, staged)
+    _remember(cursor, file)
+    file.check_current()
+    people = file.rows - found["set_aside"]
     return SyncReport(
-        rows_read=staged.rows,
+        rows_read=file.rows,
         inserted=found["inserted"],
         updated=found["updated"],
         unchanged=people - found["inserted"] - found["updated"],
@@ -134,30 +138,28 @@ def _count_emptied(cursor: Cursor, staged: Staged) -> dict[str, int]:
     return {column: count for column, count in by_column if count}
 
 
-def _place(cursor: Cursor, marks: dict[str, str], *, stored: int) -> int:
+def _place(cursor: Cursor, staged: Staged, marks: dict[str, str], *, stored: int) -> int:
     """Settle every line's ordinal; returns how many people known before were moved."""
     cursor.execute(_sql.find_standing)
     cursor.execute(_sql.create_placement)
     if not stored:
         cursor.execute(_sql.place_all, {"gap": GAP})
         return 0
-    known = copy_ordinals(cursor, _sql.known_ordinals)
-    placed = _Placed(f"{index + 1}\t{ordinal}\n" for index, ordinal in place(known))
-    cursor.copy_expert(_sql.copy_placement, cast("IO[bytes]", placed))
+    known = staged.known
+    fill_in(known, cursor, _sql.standing_ordinals)
+    copy_from(cursor, _sql.copy_placement, _placed(known))
     cursor.execute(_sql.delete_gone)
     cursor.execute(_sql.move_people, marks)
     return int(cursor.rowcount)
 
 
-class _Placed:
-    """Lines as the readable file that COPY asks for."""
-
-    def __init__(self, lines: Iterator[str]) -> None:
-        self._lines = lines
-
-    def read(self, _size: int = -1) -> str:
-        """Some more lines; empty at the end."""
-        return "".join(line for _, line in zip(range(1000), self._lines, strict=False))
+def _placed(known: Sequence[int]) -> Iterator[bytes]:
+    """Lines for COPY, some thousand at a time."""
+    lines = (
+        b"%d\t%d\t%b\n" % (index + 1, ordinal, b"\\N" if known[index] == UNPLACED else b"%d" % known[index])
+        for index, ordinal in place(known)
+    )
+    return iter(lambda: b"".join(islice(lines, 1000)), b"")
 
 
 def _write_records(cursor: Cursor, staged: Staged, marks: dict[str, str]) -> None:
@@ -207,8 +209,8 @@ def _upsert_child(cursor: Cursor, table: Table, columns: Sequence[Column]) -> No
     cursor.execute(statement)
 
 
-def _write_exceptions(cursor: Cursor, staged: Staged, file: Blocks) -> None:
-    marks = {"sha256": file.sha256}
+def _write_exceptions(cursor: Cursor, staged: Staged) -> None:
+    marks = {"sha256": staged.file.sha256}
     cursor.execute(_sql.delete_repeats)
     cursor.execute(_sql.insert_repeats)
     cursor.execute(_sql.supersede_rows)
@@ -219,11 +221,11 @@ def _write_exceptions(cursor: Cursor, staged: Staged, file: Blocks) -> None:
     cursor.execute(_sql.quarantine_cells, marks)
 
 
-def _remember(cursor: Cursor, rows: int, file: Blocks) -> None:
+def _remember(cursor: Cursor, file: Blocks) -> None:
     file_marks = {
         "sha256": file.sha256,
         "size": file.size,
-        "rows": rows,
+        "rows": file.rows,
         "dialect": Json(file.dialect.as_json()),
     }
     cursor.execute(_sql.remember_file, file_marks)

@@ -8,7 +8,9 @@ SELECT
     incoming.position,
     array_remove(ARRAY[{columns}]::text[], NULL) AS columns
 FROM incoming
-FULL JOIN ingestion.record AS record ON record.row_id = incoming.row_id
+FULL JOIN (
+    SELECT record.* FROM ingestion.record AS record JOIN missed USING (ordinal)
+) AS record ON record.row_id = incoming.row_id
 WHERE incoming.row_id IS NULL OR record.row_id IS NULL OR {differs}
 
 -- name: find_row_differences
@@ -48,26 +50,20 @@ FULL JOIN (
 ) AS stored USING (row_id, nth)
 WHERE found.nth IS NULL OR stored.nth IS NULL
 
--- name: known_order
--- The ordinals of the file's people, in the file's order.
+-- name: standing_people
+-- The ordinals of the people who are staged, each behind its position.
 COPY (
-    SELECT people.ordinal
+    SELECT staged.position, people.ordinal
     FROM staged
     JOIN people ON people.row_id = staged.row_id
     WHERE NOT EXISTS (SELECT FROM set_aside WHERE set_aside.position = staged.position)
-    ORDER BY staged.position
 ) TO STDOUT
 
--- name: rows_at
--- The people at these places, counted from 0 among the file's people.
-SELECT row_id
-FROM (
-    SELECT staged.row_id, row_number() OVER (ORDER BY staged.position) - 1 AS place
-    FROM staged
-    JOIN people ON people.row_id = staged.row_id
-    WHERE NOT EXISTS (SELECT FROM set_aside WHERE set_aside.position = staged.position)
-) AS line
-WHERE place = ANY(%(places)s)
+-- name: people_at
+-- The people with these ordinals, in this order.
+SELECT people.row_id
+FROM unnest(%(ordinals)s::bigint[]) WITH ORDINALITY AS wanted (ordinal, place)
+JOIN people USING (ordinal)
 ORDER BY place
 
 -- name: count_differences

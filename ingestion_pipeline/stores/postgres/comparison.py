@@ -5,7 +5,9 @@ joined to the tables by value. Equal bytes end the question but for what they ca
 text that no longer means the value beside it, and a value that no text means.
 """
 
+from array import array
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import datetime
 from itertools import islice
 from uuid import uuid4
@@ -15,16 +17,16 @@ from psycopg2 import sql
 from ingestion_pipeline.domain.cells import Value, read
 from ingestion_pipeline.domain.columns import BY_NAME, COLUMNS, Codec, Column
 from ingestion_pipeline.domain.difference import Difference, Kind
-from ingestion_pipeline.domain.ordering import out_of_order
+from ingestion_pipeline.domain.ordering import UNPLACED, out_of_order
 from ingestion_pipeline.domain.phase import Side
-from ingestion_pipeline.domain.ports import Blocks
-from ingestion_pipeline.domain.reports import Found
+from ingestion_pipeline.domain.ports import Csv, Progress
+from ingestion_pipeline.domain.reports import Compared, Found
 from ingestion_pipeline.stores.digest import Digest
 from ingestion_pipeline.stores.postgres import expressions, queries
-from ingestion_pipeline.stores.postgres.ordinals import copy_ordinals
+from ingestion_pipeline.stores.postgres.ordinals import fill_in
 from ingestion_pipeline.stores.postgres.pool import Cursor, fetch_one
 from ingestion_pipeline.stores.postgres.rendering import dialect, render
-from ingestion_pipeline.stores.postgres.staging import Staged, stage
+from ingestion_pipeline.stores.postgres.staging import Staged, stage_all, stage_differing
 
 _sql = queries.load("compare")
 _CODED = tuple(column for column in COLUMNS if not column.codec.is_text)
@@ -84,18 +86,43 @@ def _meaning(column: Column, text: str) -> Value:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def compare_rows(cursor: Cursor, file: Blocks, authority: Side, limit: int) -> Found:
-    """Every record and column in which the file and the tables differ.
+def compare(
+    cursor: Cursor, csv: Csv, authority: Side, limit: int, progress: Progress | None = None
+) -> Compared:
+    """The file beside what the tables hold: by bytes, and where those differ, by every record and column.
+
+    Where both hold nothing but people, only rows are looked at whose bytes PostgreSQL does not render.
+
+    Args:
+        cursor: In a snapshot of its own.
+        csv: The file.
+        authority: The side that leads.
+        limit: Differences named at most; all are counted.
+        progress: Told how many bytes of the file have been read.
 
     Raises:
-        InputRefusedError: The file does not keep the contract.
+        InputRefusedError: The file does not keep the contract, and differs.
     """
-    staged = stage(cursor, file)
+    with ExitStack() as files:
+        staged = stage_differing(cursor, files.enter_context(csv.reading(progress)))
+        if staged is None or staged.rendered is None:
+            rendered, rows = rendered_digest(cursor)
+            if csv.sha256() == rendered:
+                return Compared(rendered, rendered, rows, Found())
+            staged = stage_all(cursor, files.enter_context(csv.reading(progress)))
+        else:
+            rendered = staged.rendered
+        file = staged.file
+        found = Found() if file.sha256 == rendered else _differences(cursor, staged, authority, limit)
+        return Compared(file.sha256, rendered, file.rows, found)
+
+
+def _differences(cursor: Cursor, staged: Staged, authority: Side, limit: int) -> Found:
     _find(cursor, staged)
     cursor.execute(_sql.count_differences)
     in_file_only, in_tables_only, changed, counted = (int(count) for count in fetch_one(cursor))
     if not counted:
-        return _compare_lines(cursor, limit)
+        return _compare_lines(cursor, staged, limit)
     csv_leads = authority is Side.CSV
     missing, extra = (in_file_only, in_tables_only) if csv_leads else (in_tables_only, in_file_only)
     cursor.execute(_sql.first_differences, {"limit": limit})
@@ -126,11 +153,13 @@ def _named(rows: list[tuple[str, bool, bool, list[str]]], *, csv_leads: bool) ->
             yield Difference(row_id, None, Kind.MISSING if in_file is csv_leads else Kind.EXTRA)
 
 
-def _compare_lines(cursor: Cursor, limit: int) -> Found:
+def _compare_lines(cursor: Cursor, staged: Staged, limit: int) -> Found:
     """The records are equal and the bytes are not: the order differs, or else the spelling."""
-    places = out_of_order(copy_ordinals(cursor, _sql.known_order))
+    fill_in(staged.known, cursor, _sql.standing_people)
+    ordinals = array("q", (ordinal for ordinal in staged.known if ordinal != UNPLACED))
+    places = out_of_order(ordinals)
     if not places:
         return Found(first=(Difference(None, None, Kind.SPELLING),), counted=1)
-    cursor.execute(_sql.rows_at, {"places": places[:limit]})
+    cursor.execute(_sql.people_at, {"ordinals": [ordinals[place] for place in places[:limit]]})
     first = tuple(Difference(row_id, None, Kind.ORDER) for (row_id,) in cursor.fetchall())
     return Found(changed=len(places), first=first, counted=len(places))

@@ -5,21 +5,19 @@ from typing import IO, cast
 
 from psycopg2 import sql
 
-from ingestion_pipeline.domain.ordering import UNPLACED
 from ingestion_pipeline.stores.postgres.pool import Cursor
 
 
-def copy_ordinals(cursor: Cursor, statement: sql.Composable) -> "array[int]":
-    """The numbers that a COPY of one column gives, UNPLACED for NULL."""
-    numbers = _Numbers()
-    cursor.copy_expert(statement, cast("IO[bytes]", numbers))
-    return numbers.numbers
+def fill_in(known: "array[int]", cursor: Cursor, statement: sql.Composable) -> None:
+    """Put the ordinals that a COPY gives in their places; each stands behind its position, counted from 1."""
+    cursor.copy_expert(statement, cast("IO[bytes]", _Ordinals(known)))
 
 
-class _Numbers:
-    def __init__(self) -> None:
-        self.numbers = array("q")
+class _Ordinals:
+    def __init__(self, known: "array[int]") -> None:
+        self._known = known
 
     def write(self, line: str | bytes) -> None:
         """Take one line: COPY hands over one row at a time."""
-        self.numbers.append(UNPLACED if line[:2] in ("\\N", b"\\N") else int(line))
+        position, ordinal = line.split()
+        self._known[int(position) - 1] = int(ordinal)

@@ -32,7 +32,7 @@ def render(cursor: Cursor, sink: Sink) -> tuple[int, Dialect]:
         raise UnavailableError(
             "PostgreSQL holds no file yet", code="nothing_synced", hint="Run `ingest sync` first."
         )
-    lines = _Lines(sink, spelled)
+    lines = Lines(sink, spelled)
     lines.begin()
     cursor.copy_expert(_statement(spelled), cast("IO[bytes]", lines))
     lines.end()
@@ -40,7 +40,7 @@ def render(cursor: Cursor, sink: Sink) -> tuple[int, Dialect]:
 
 
 def _statement(spelled: Dialect) -> sql.Composed:
-    cells = [_cell(BY_NAME[name], spelled.quoting) for name in spelled.columns]
+    cells = (_cell(BY_NAME[name], spelled.quoting) for name in spelled.columns)
     options = sql.SQL("" if spelled.quoting is Quoting.MINIMAL else ", FORCE_QUOTE *")
     return _sql.fill("lines", cells=sql.SQL(", ").join(cells), options=options)
 
@@ -48,6 +48,11 @@ def _statement(spelled: Dialect) -> sql.Composed:
 def _cell(column: Column, quoting: Quoting) -> sql.Composed:
     raw = sql.SQL("nullif(quarantine.raw->>{}, '')").format(sql.Literal(column.name))
     text = sql.SQL("coalesce({}, {})").format(raw, expressions.rendered(column))
+    return quotable(text, quoting)
+
+
+def quotable(text: sql.Composed, quoting: Quoting) -> sql.Composed:
+    """A cell's text, NULL where it is empty, so that COPY spells it as the quoting does."""
     # COPY quotes an empty string but not a NULL.
     return sql.SQL("coalesce({}, '')").format(text) if quoting is Quoting.ALL else text
 
@@ -56,8 +61,13 @@ _TOGETHER = 256 * 1024
 """Bytes passed on at a time, about."""
 
 
-class _Lines:
-    """Passes COPY's lines on, spelled as the dialect says. COPY hands over one row at a time."""
+class Lines:
+    """Passes COPY's lines on, spelled as the dialect says. COPY hands over one row at a time.
+
+    Args:
+        sink: Takes the file's bytes.
+        spelled: How they are spelled.
+    """
 
     def __init__(self, sink: Sink, spelled: Dialect) -> None:
         self._sink = sink

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 from ingestion_pipeline.domain.errors import PipelineError, UnavailableError
 from ingestion_pipeline.domain.phase import Side
-from ingestion_pipeline.domain.ports import Blocks
-from ingestion_pipeline.domain.reports import Found
+from ingestion_pipeline.domain.ports import Csv, Progress
+from ingestion_pipeline.domain.reports import Compared, Found
 from ingestion_pipeline.stores.postgres import queries
 from ingestion_pipeline.stores.postgres.pool import Pool, fetch_one
 from ingestion_pipeline.stores.postgres.snapshot import PostgresSnapshot
@@ -126,13 +126,22 @@ class ReplicaTables(PostgresTables):
 class ReplicaSnapshot(PostgresSnapshot):
     """One state of the tables, on a server that takes no temporary tables."""
 
-    def compare_rows(self, file: Blocks, authority: Side, limit: int) -> Found:  # noqa: ARG002 - as on the primary
-        """Is for the primary, as the file has to be staged.
+    def compare(
+        self,
+        csv: Csv,
+        authority: Side,  # noqa: ARG002 - as on the primary
+        limit: int,  # noqa: ARG002
+        progress: Progress | None,  # noqa: ARG002
+    ) -> Compared:
+        """The file beside the tables, by bytes; where they differ, the file has to be staged on the primary.
 
         Raises:
-            ReplicaUnfitError: Always.
+            ReplicaUnfitError: They differ.
         """
-        raise unfit("the bytes differ, and only the primary can say where")
+        rendered, rows = self.rendered_digest()
+        if csv.sha256() != rendered:
+            raise unfit("the bytes differ, and only the primary can say where")
+        return Compared(rendered, rendered, rows, Found())
 
     def seen(self) -> str:
         """Which transactions are in this state at least.

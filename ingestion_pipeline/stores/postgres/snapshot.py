@@ -8,9 +8,9 @@ from ingestion_pipeline.domain.dialect import Dialect
 from ingestion_pipeline.domain.errors import UnavailableError
 from ingestion_pipeline.domain.pending import Dirty, Pending
 from ingestion_pipeline.domain.phase import Phase, Side
-from ingestion_pipeline.domain.ports import Blocks, Sink
+from ingestion_pipeline.domain.ports import Csv, Progress, Sink
 from ingestion_pipeline.domain.quarantine import Count
-from ingestion_pipeline.domain.reports import Found, State
+from ingestion_pipeline.domain.reports import Compared, Found, State
 from ingestion_pipeline.stores.postgres import comparison, expressions, queries, rendering
 from ingestion_pipeline.stores.postgres.pool import Cursor, fetch_one
 
@@ -37,9 +37,9 @@ class PostgresSnapshot:
         """Cells whose kept original text no longer means their value."""
         return comparison.misspelled(self._cursor, limit)
 
-    def compare_rows(self, file: Blocks, authority: Side, limit: int) -> Found:
-        """Every record and column in which the file and the tables differ."""
-        return comparison.compare_rows(self._cursor, file, authority, limit)
+    def compare(self, csv: Csv, authority: Side, limit: int, progress: Progress | None) -> Compared:
+        """The file beside the tables, by bytes and by rows; see `comparison.compare`."""
+        return comparison.compare(self._cursor, csv, authority, limit, progress)
 
     def state(self) -> State:
         """The phase in force."""

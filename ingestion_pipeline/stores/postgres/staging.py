@@ -3,18 +3,23 @@
 import csv
 import json
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TextIO, cast
 
+import numpy as np
 from psycopg2 import sql
 
 from ingestion_pipeline.domain.columns import BY_NAME, Column
-from ingestion_pipeline.domain.ports import Blocks
+from ingestion_pipeline.domain.ordering import UNPLACED
+from ingestion_pipeline.domain.ports import Blocks, RowBlock
 from ingestion_pipeline.domain.record import Correction, Examination, Rejection
 from ingestion_pipeline.stores.postgres import expressions, queries
+from ingestion_pipeline.stores.postgres.aligning import Alignment, is_alignable
 from ingestion_pipeline.stores.postgres.copying import IN_MEMORY, copy_from
 from ingestion_pipeline.stores.postgres.pool import Cursor
+from ingestion_pipeline.stores.postgres.rendering import dialect
 
 _sql = queries.load("staging")
 
@@ -24,26 +29,39 @@ class Staged:
     """What lies in the temporary tables.
 
     Attributes:
-        columns: The file's columns, in contract order.
-        rows: Rows staged, set aside or not.
+        file: The file, read.
+        columns: Its columns, in contract order.
+        known: By place in the file, the ordinal of the same line as it is stored; such a line is not staged.
+            UNPLACED for one that is.
+        rendered: The digest of the file that is stored, where that was read.
     """
 
+    file: Blocks
     columns: tuple[Column, ...]
-    rows: int
+    known: "array[int]"
+    rendered: str | None = None
 
 
-def stage(cursor: Cursor, file: Blocks) -> Staged:
-    """Stage a file's rows; they are gone when the transaction ends.
+def stage(cursor: Cursor, open_file: Callable[[], Blocks]) -> Staged:
+    """Stage a file's rows, only those that differ where that can be told; they are gone with the transaction.
+
+    Args:
+        cursor: In a transaction of its own.
+        open_file: Opens the file, not yet read; asked again where the rows cannot be told apart.
 
     Raises:
         InputRefusedError: From the file, when a row does not keep the contract.
     """
+    return stage_differing(cursor, open_file()) or stage_all(cursor, open_file())
+
+
+def stage_all(cursor: Cursor, file: Blocks) -> Staged:
+    """Stage every row; see `stage`."""
     columns = [BY_NAME[name] for name in file.columns]
-    coded = [column for column in columns if not column.codec.is_text]
-    with _Exceptions(coded) as exceptions:
-        _create(cursor, columns, coded)
+    with _Exceptions(_coded(columns)) as exceptions:
+        _create(cursor, columns)
         copy = _sql.fill("copy_staged", columns=expressions.names(columns))
-        rows = copy_from(cursor, copy, _watched(file, exceptions))
+        rows = copy_from(cursor, copy, (block.raw for block in _watched(file, exceptions)))
         exceptions.copy(cursor)
     cursor.execute(_sql.analyse_staged)
     cursor.execute(
@@ -53,13 +71,68 @@ def stage(cursor: Cursor, file: Blocks) -> Staged:
             first=expressions.names(columns, "first"),
         )
     )
+    cursor.execute(_sql.miss_all)
+    return Staged(file, _in_contract_order(file), array("q", [UNPLACED]) * rows)
+
+
+def stage_differing(cursor: Cursor, file: Blocks) -> Staged | None:
+    """Stage the rows that are not stored to the letter, and name the people who are stored otherwise.
+
+    None, and nothing is staged, where the tables or the file hold more than people, or where the two have too
+    little in common.
+    """
+    spelled = dialect(cursor)
+    if spelled is None or spelled.columns != file.columns or not is_alignable(cursor):
+        return None
+    columns = [BY_NAME[name] for name in file.columns]
+    with _Exceptions(_coded(columns)) as exceptions:
+        rows = _Rows(file, exceptions)
+        with Alignment(rows.lines(), spelled) as alignment:
+            if not alignment.run(cursor) or exceptions.rejections or rows.repeated():
+                return None
+            _create(cursor, columns)
+            copy = _sql.fill("copy_differing", columns=expressions.names(columns))
+            copy_from(cursor, copy, (b"%d,%b\n" % (place + 1, line) for place, line in alignment.left()))
+            exceptions.copy(cursor)
+            copy_from(cursor, _sql.copy_missed, (b"%d\n" % ordinal for ordinal in alignment.missed))
+    cursor.execute(_sql.analyse_staged)
+    return Staged(file, _in_contract_order(file), alignment.known, alignment.rendered.sha256)
+
+
+def _in_contract_order(file: Blocks) -> tuple[Column, ...]:
     present = set(file.columns)
-    return Staged(tuple(column for name, column in BY_NAME.items() if name in present), rows)
+    return tuple(column for name, column in BY_NAME.items() if name in present)
 
 
-def _create(cursor: Cursor, columns: Sequence[Column], coded: Sequence[Column]) -> None:
+class _Rows:
+    """The file's rows, line by line."""
+
+    def __init__(self, file: Blocks, exceptions: "_Exceptions") -> None:
+        self._file = file
+        self._exceptions = exceptions
+        self._keys = array("q")
+
+    def lines(self) -> Iterator[tuple[bytes, bool]]:
+        """Each line without its end, and whether its bytes say what its values are."""
+        key, last = self._file.columns.index("row_id"), len(self._file.columns) - 1
+        for block in _watched(self._file, self._exceptions):
+            self._keys.extend(map(hash, block.cells(key)))
+            odd = self._exceptions.last
+            for row, line in enumerate(block.spans(0, last), start=block.position):
+                yield line, row not in odd
+
+    def repeated(self) -> bool:
+        """Whether two rows have one row_id, or seem to."""
+        return len(np.unique(np.frombuffer(self._keys, dtype=np.int64))) < len(self._keys)
+
+
+def _coded(columns: Sequence[Column]) -> list[Column]:
+    return [column for column in columns if not column.codec.is_text]
+
+
+def _create(cursor: Cursor, columns: Sequence[Column]) -> None:
     cursor.execute(_sql.fill("create_staged", definitions=expressions.text_columns(columns)))
-    definitions = expressions.each(", {name} text", coded, separator="")
+    definitions = expressions.each(", {name} text", _coded(columns), separator="")
     cursor.execute(_sql.fill("create_correction", definitions=definitions))
     cursor.execute(_sql.create_set_aside)
     typed = sql.SQL(", ").join(
@@ -68,13 +141,14 @@ def _create(cursor: Cursor, columns: Sequence[Column], coded: Sequence[Column]) 
     cursor.execute(_sql.fill("create_incoming", typed=typed))
     cells = expressions.each("{label}, staged.{name}", columns)
     cursor.execute(_sql.fill("create_rejected", cells=cells))
+    cursor.execute(_sql.create_missed)
 
 
-def _watched(file: Blocks, exceptions: "_Exceptions") -> Iterator[bytes]:
+def _watched(file: Blocks, exceptions: "_Exceptions") -> Iterator[RowBlock]:
     examination = Examination(file.columns)
     for block in file.blocks():
         exceptions.keep(examination.examine(block, block.position))
-        yield block.raw
+        yield block
 
 
 class _Exceptions:
@@ -86,6 +160,8 @@ class _Exceptions:
         self._rejections = _spool()
         self._to_corrections = csv.writer(self._corrections, lineterminator="\n")
         self._to_rejections = csv.writer(self._rejections, lineterminator="\n")
+        self.rejections = 0
+        self.last: set[int] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -95,10 +171,13 @@ class _Exceptions:
         self._rejections.close()
 
     def keep(self, found: Iterable[Correction | Rejection]) -> None:
-        """Keep what an examination found."""
+        """Keep what an examination found; `last` are its positions."""
+        self.last = set()
         for one in found:
+            self.last.add(one.position)
             match one:
                 case Rejection(position, column, reason):
+                    self.rejections += 1
                     self._to_rejections.writerow((position, column, reason))
                 case Correction(position, canonical, verbatim, reasons):
                     cells = (canonical.get(column.name) for column in self._coded)

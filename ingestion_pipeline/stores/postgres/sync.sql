@@ -31,6 +31,7 @@ ANALYZE change
 CREATE TEMP TABLE gone ON COMMIT DROP AS
 SELECT people.id AS person_id
 FROM people
+JOIN missed USING (ordinal)
 WHERE NOT EXISTS (SELECT FROM incoming WHERE incoming.row_id = people.row_id)
 
 -- name: count_emptied
@@ -87,27 +88,29 @@ JOIN (
     WHERE scope = 'row' AND (decision IS NULL OR decision = 'accept')
 ) AS stored USING (raw, reason, column_name, nth)
 
--- name: known_ordinals
--- The ordinal of each line of the file, in its order, empty where it has none.
+-- name: standing_ordinals
+-- The ordinals of the lines that are staged and stand somewhere already, each behind its position.
 COPY (
-    SELECT coalesce(standing.ordinal, people.ordinal)
+    SELECT staged.position, coalesce(standing.ordinal, people.ordinal)
     FROM staged
     LEFT JOIN set_aside USING (position)
     LEFT JOIN standing USING (position)
     LEFT JOIN people ON set_aside.position IS NULL AND people.row_id = staged.row_id
-    ORDER BY staged.position
+    WHERE coalesce(standing.ordinal, people.ordinal) IS NOT NULL
 ) TO STDOUT
 
 -- name: create_placement
--- The ordinals of lines that are new or stand elsewhere now.
-CREATE TEMP TABLE placement (position bigint PRIMARY KEY, ordinal bigint NOT NULL) ON COMMIT DROP
+-- The ordinals of lines that are new or stand elsewhere now, and where those stood.
+CREATE TEMP TABLE placement (
+    position bigint PRIMARY KEY, ordinal bigint NOT NULL, stood bigint UNIQUE
+) ON COMMIT DROP
 
 -- name: place_all
 -- An empty database: every line in file order.
 INSERT INTO placement SELECT position, position * %(gap)s FROM staged
 
 -- name: copy_placement
-COPY placement (position, ordinal) FROM STDIN
+COPY placement (position, ordinal, stood) FROM STDIN
 
 -- name: delete_gone
 DELETE FROM people USING gone WHERE people.id = gone.person_id
@@ -117,9 +120,7 @@ UPDATE people
 SET ordinal = placement.ordinal, updated_at = now(), revision = nextval('ingestion.revision'),
     write_id = %(write_id)s
 FROM placement
-JOIN staged USING (position)
-WHERE people.row_id = staged.row_id
-    AND NOT EXISTS (SELECT FROM set_aside WHERE set_aside.position = staged.position)
+WHERE people.ordinal = placement.stood
 
 -- name: update_people
 UPDATE people

@@ -1,7 +1,7 @@
 """The three tables and what guards them, as the operations see them."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -29,7 +29,6 @@ from ingestion_pipeline.domain.rules import Rule
 from ingestion_pipeline.stores.postgres import (
     bulk_sync,
     expressions,
-    first_load,
     queries,
     rendering,
     rules,
@@ -97,7 +96,7 @@ class PostgresTables:
         """Make the tables equal to the file, in one transaction.
 
         Args:
-            opened: Opens the CSV, once every other writer is kept out.
+            opened: Opens the CSV, once every other writer is kept out; more than once where it takes that.
             began: The phase and epoch the caller began in.
             brakes: How much may vanish; None to let anything vanish.
             dry_run: Do it all, then roll it back.
@@ -113,15 +112,8 @@ class PostgresTables:
             _check_epoch(began, _begin(cursor, began.phase).epoch)
             writing.carry(cursor, began)
             bulk_sync.lock(cursor, least_revision)
-            report = None
-            if first_load.is_empty(cursor):
-                with opened() as file:
-                    report = bulk_sync.fill(cursor, file, step)
-                    file.check_current()
-            if report is None:
-                with opened() as file:
-                    report = bulk_sync.sync(cursor, file, brakes, step)
-                    file.check_current()
+            with ExitStack() as files:
+                report = bulk_sync.sync(cursor, lambda: files.enter_context(opened()), brakes, step)
             if dry_run:
                 cursor.connection.rollback()
         return replace(report, dry_run=dry_run)

@@ -1,0 +1,199 @@
+"""Aligning: which lines of a file are stored to the letter, so that only the others are looked at.
+
+Both are read once and side by side, in their order: most lines stand where they stood.
+"""
+
+import hashlib
+import tempfile
+from array import array
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from typing import IO, Self, cast
+
+from psycopg2 import sql
+
+from ingestion_pipeline.domain.columns import BY_NAME
+from ingestion_pipeline.domain.dialect import Dialect, Quoting
+from ingestion_pipeline.domain.ordering import UNPLACED
+from ingestion_pipeline.stores.digest import Digest
+from ingestion_pipeline.stores.postgres import expressions, queries
+from ingestion_pipeline.stores.postgres.copying import IN_MEMORY
+from ingestion_pipeline.stores.postgres.pool import Cursor, fetch_one
+from ingestion_pipeline.stores.postgres.rendering import Lines, quotable
+
+AHEAD = 64
+"""Lines of the file among which one that is stored is looked for."""
+
+MOST_APART = 50_000
+"""Lines of one side that may wait for the other's; of more, too many would have to be remembered."""
+
+_sql = queries.load("aligning")
+
+
+def is_alignable(cursor: Cursor) -> bool:
+    """Whether people are stored, and every line that is stored is a person's own."""
+    cursor.execute(_sql.is_alignable)
+    return bool(fetch_one(cursor)[0])
+
+
+class Alignment:
+    """The lines of a file beside those that are stored.
+
+    Args:
+        lines: The file's, in its order, without their ends, each with whether its bytes may speak for it.
+        spelled: How the file is spelled that is stored.
+
+    Attributes:
+        known: By place in the file, the ordinal of the same line where it is stored, else UNPLACED.
+        missed: The ordinals of lines that are stored and have none in the file.
+        rendered: The digest of the file that is stored.
+    """
+
+    def __init__(self, lines: Iterator[tuple[bytes, bool]], spelled: Dialect) -> None:
+        self.known = array("q")
+        self.missed = array("q")
+        self.rendered = Digest()
+        self._spelled = spelled
+        self._rendering = Lines(self.rendered, spelled)
+        self._lines = lines
+        self._ahead: deque[tuple[bytes, bool]] = deque()
+        self._in_file: dict[bytes, int] = {}
+        self._stored: dict[bytes, int] = {}
+        self._in_vain = 0
+        self._left = _Left()
+        self._error: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._left.close()
+
+    def run(self, cursor: Cursor) -> bool:
+        """Read both sides; whether they have enough in common.
+
+        Raises:
+            BaseException: Whatever the file's lines raise.
+        """
+        self._rendering.begin()
+        cursor.copy_expert(_known_lines(self._spelled), cast("IO[bytes]", self))
+        self._rendering.end()
+        if self._error is not None:
+            raise self._error
+        while self._look_ahead() and self._is_close():
+            self._leave(len(self._ahead))
+        self.missed.extend(self._stored.values())
+        return self._is_close()
+
+    def left(self) -> Iterator[tuple[int, bytes]]:
+        """The file's lines that are not stored, each with its place."""
+        return ((place, line) for place, line in self._left.lines() if self.known[place] == UNPLACED)
+
+    def write(self, row: bytes) -> None:
+        """Take one line that is stored: COPY hands over one at a time."""
+        if self._error is not None or not self._is_close():
+            return
+        try:
+            place, line = row.split(b",", 1)
+            self._rendering.write(line)
+            self._take(place, line[:-1])
+        except BaseException as error:  # noqa: BLE001 - raised when COPY is over: it would lose the connection
+            self._error = error
+
+    def _take(self, place: bytes, line: bytes) -> None:
+        if place.endswith(b"?"):
+            self.missed.append(int(place[:-1]))
+            return
+        if not self._ahead and not self._look_ahead():
+            self._miss(int(place), line)
+        elif self._ahead[0] == (line, True):
+            self._ahead.popleft()
+            self.known.append(int(place))
+            self._in_vain = 0
+        else:
+            self._search(int(place), line)
+
+    def _search(self, ordinal: int, line: bytes) -> None:
+        self._look_ahead()
+        try:
+            self._leave(self._ahead.index((line, True)))
+        except ValueError:
+            self._miss(ordinal, line)
+            self._in_vain += 1
+            if self._in_vain >= AHEAD:
+                self._leave(len(self._ahead))
+                self._in_vain = 0
+        else:
+            self._ahead.popleft()
+            self.known.append(ordinal)
+            self._in_vain = 0
+
+    def _look_ahead(self) -> bool:
+        self._ahead.extend(islice(self._lines, AHEAD - len(self._ahead)))
+        return bool(self._ahead)
+
+    def _leave(self, count: int) -> None:
+        """Leave the next lines of the file, unless one of them is stored and has been passed already."""
+        for _ in range(count):
+            line, speaks = self._ahead.popleft()
+            digest = _digest(line) if speaks else b""
+            ordinal = self._stored.pop(digest, UNPLACED)
+            if ordinal == UNPLACED:
+                self._left.add(len(self.known), line)
+                if speaks:
+                    self._in_file[digest] = len(self.known)
+            self.known.append(ordinal)
+
+    def _miss(self, ordinal: int, line: bytes) -> None:
+        digest = _digest(line)
+        place = self._in_file.pop(digest, None)
+        if place is None:
+            self._stored[digest] = ordinal
+        else:
+            self.known[place] = ordinal
+
+    def _is_close(self) -> bool:
+        return max(len(self._stored), len(self._in_file)) <= MOST_APART
+
+
+class _Left:
+    """Lines of the file that are kept aside, in an unlinked file where they are many."""
+
+    def __init__(self) -> None:
+        self._spool = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - closed with this
+        self._places = array("q")
+        self._lengths = array("q")
+
+    def close(self) -> None:
+        self._spool.close()
+
+    def add(self, place: int, line: bytes) -> None:
+        self._spool.write(line)
+        self._places.append(place)
+        self._lengths.append(len(line))
+
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        self._spool.seek(0)
+        for place, length in zip(self._places, self._lengths, strict=True):
+            yield place, self._spool.read(length)
+
+
+def _digest(line: bytes) -> bytes:
+    return hashlib.blake2b(line, digest_size=16).digest()
+
+
+def _known_lines(spelled: Dialect) -> sql.Composed:
+    columns = [BY_NAME[name] for name in spelled.columns]
+    quoted = sql.SQL(", FORCE_QUOTE ({})").format(expressions.names(columns))
+    return _sql.fill(
+        "known_lines",
+        unmeant=sql.SQL(" OR ").join(expressions.unmeant(column) for column in columns),
+        cells=sql.SQL(", ").join(
+            sql.SQL("{} AS {}").format(
+                quotable(expressions.rendered(column), spelled.quoting), expressions.name(column)
+            )
+            for column in columns
+        ),
+        options=sql.SQL("") if spelled.quoting is Quoting.MINIMAL else quoted,
+    )
