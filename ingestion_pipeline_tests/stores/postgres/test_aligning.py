@@ -1,0 +1,183 @@
+"""Aligning: looking only at rows that are not stored to the letter comes to the same as looking at all."""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+
+from ingestion_pipeline.app import Pipeline
+from ingestion_pipeline.domain.dialect import Dialect
+from ingestion_pipeline.domain.ordering import UNPLACED
+from ingestion_pipeline.domain.reports import CompareReport
+from ingestion_pipeline.stores.postgres import aligning, staging
+from ingestion_pipeline.stores.postgres.aligning import Alignment
+from ingestion_pipeline_tests.conftest import Site
+from ingestion_pipeline_tests.files import assert_agree, people, person, spelled, versions_of_rows
+
+Rows = list[list[str]]
+
+RICH = {"processed": "yes", "document_text": 'two "lines",\nand more', "file_uuids": '{"a": "b"}'}
+ODD = {"processed": "TRUE", "last_download_attempt": "2024-02-03 04:05:06Z", "s3_paths": '{"aa":"1","b":"2"}'}
+BAD = {"processed": "maybe", "file_uuids": "[1]"}
+
+
+def change(rows: Rows, draw: random.Random) -> None:
+    rows[draw.randrange(len(rows))][1] += draw.choice(["x", ",", '"', "\n", "é"])
+
+
+def turn_odd(rows: Rows, draw: random.Random) -> None:
+    place = draw.randrange(len(rows))
+    rows[place] = person(rows[place][0], **draw.choice([RICH, ODD, BAD]))
+
+
+def remove(rows: Rows, draw: random.Random) -> None:
+    del rows[draw.randrange(len(rows))]
+
+
+def insert(rows: Rows, draw: random.Random) -> None:
+    key = f"new{draw.randrange(10**9)}"
+    rows.insert(
+        draw.choice([0, len(rows), draw.randrange(len(rows))]), person(key, **draw.choice([{}, RICH, ODD]))
+    )
+
+
+def move(rows: Rows, draw: random.Random) -> None:
+    rows.insert(draw.randrange(len(rows)), rows.pop(draw.randrange(len(rows))))
+
+
+def turn(rows: Rows, _draw: random.Random) -> None:
+    rows.reverse()
+
+
+def repeat(rows: Rows, draw: random.Random) -> None:
+    rows.append(list(draw.choice(rows)))
+
+
+def spoil(rows: Rows, draw: random.Random) -> None:
+    rows.insert(draw.randrange(len(rows)), person(""))
+
+
+EDITS: list[Callable[[Rows, random.Random], None]] = [change, turn_odd, remove, insert, move]
+SELDOM: list[Callable[[Rows, random.Random], None]] = [turn, repeat, spoil]
+
+
+def compared(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, *, wholly: bool) -> CompareReport:
+    with monkeypatch.context() as patch:
+        if wholly:
+            patch.setattr(staging, "is_alignable", lambda _cursor: False)
+        return replace(pipeline.compare(), seconds=0)
+
+
+@pytest.mark.parametrize(("seed", "ahead"), [(0, 2), (1, 2), (2, aligning.AHEAD), (3, aligning.AHEAD)])
+def test_it_comes_to_the_same_as_looking_at_all(
+    seed: int, ahead: int, site: Site, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aligning, "AHEAD", ahead)
+    draw = random.Random(seed)  # noqa: S311 - made-up data
+    rows = [*people(range(12)), person("r", **RICH), person("o", **ODD), person("b", **BAD)]
+    site.put(spelled(rows))
+    pipeline.sync()
+    for _ in range(8):
+        for _ in range(draw.randrange(4)):
+            draw.choice([*EDITS, draw.choice(SELDOM)] if seed % 2 else EDITS)(rows, draw)
+        site.put(spelled(rows, quoting=draw.choice(["minimal", "minimal", "all"])))
+        found = compared(pipeline, monkeypatch, wholly=False)
+        assert found == compared(pipeline, monkeypatch, wholly=True)
+        pipeline.sync(accept_loss=True)
+        assert_agree(site, pipeline)
+        assert compared(pipeline, monkeypatch, wholly=True).equal
+
+
+class Copied:
+    """A COPY of stored lines, whose ordinals count from 100; one behind a ? does not speak for its values."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self._lines = lines
+
+    def copy_expert(self, _statement: object, sink: Alignment) -> None:
+        for number, line in enumerate(self._lines, start=100):
+            mark = "?" if line.startswith("?") else ""
+            sink.write(f"{number}{mark},{line.lstrip('?')}\n".encode())
+
+
+def aligned(lines: Sequence[str], stored: Sequence[str]) -> tuple[list[int | None], list[int]] | None:
+    """The ordinal of each line, None for one that is left; and those missed. None where they are given up."""
+    taken = ((line.lstrip("?").encode(), not line.startswith("?")) for line in lines)
+    with Alignment(taken, Dialect(("row_id", "name"))) as alignment:
+        if not alignment.run(Copied(stored)):  # type: ignore[arg-type]
+            return None
+        known = [None if ordinal == UNPLACED else ordinal for ordinal in alignment.known]
+        left = {place: line.decode() for place, line in alignment.left()}
+        assert left == {place: lines[place].lstrip("?") for place, found in enumerate(known) if found is None}
+        return known, sorted(alignment.missed)
+
+
+@pytest.mark.parametrize(
+    ("lines", "stored", "known", "missed"),
+    [
+        ("abc", "abc", [100, 101, 102], []),
+        ("xabc", "abc", [None, 100, 101, 102], []),
+        ("ac", "abc", [100, 102], [101]),
+        ("aBc", "abc", [100, None, 102], [101]),
+        ("cab", "abc", [102, 100, 101], []),
+        ("cba", "abc", [102, 101, 100], []),
+        ("", "abc", [], [100, 101, 102]),
+        ("abc", "", [None, None, None], []),
+        (["a", "?b", "c"], "abc", [100, None, 102], [101]),
+        ("abc", ["a", "?b", "c"], [100, None, 102], [101]),
+        ("abcdefgh", "efghabcd", [104, 105, 106, 107, 100, 101, 102, 103], []),
+    ],
+)
+@pytest.mark.parametrize("ahead", [1, 2, 64])
+def test_lines_find_their_like(
+    lines: Sequence[str],
+    stored: Sequence[str],
+    known: list[int | None],
+    missed: list[int],
+    ahead: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(aligning, "AHEAD", ahead)
+    assert aligned(lines, stored) == (known, missed)
+
+
+def test_two_that_have_little_in_common_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aligning, "MOST_APART", 3)
+    assert aligned("abcdefgh", "ABCDEFGH") is None
+    assert aligned("abcDefgh", "abcdefgh") is not None
+
+
+def test_what_the_file_raises_comes_through_when_the_copy_is_over() -> None:
+    def lines() -> Iterator[tuple[bytes, bool]]:
+        yield b"a", True
+        raise LookupError
+
+    with Alignment(lines(), Dialect(("row_id", "name"))) as alignment, pytest.raises(LookupError):
+        alignment.run(Copied("a" * 500))  # type: ignore[arg-type]
+
+
+def test_a_file_with_one_change_stages_one_row(
+    site: Site, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = people(range(300))
+    site.put(spelled(rows))
+    pipeline.sync()
+    before = versions_of_rows(site)
+    staged: list[int] = []
+
+    def counted(cursor: object, file: object) -> object:
+        found = staging.stage_differing(cursor, file)  # type: ignore[arg-type]
+        assert found is not None
+        staged.append(list(found.known).count(UNPLACED))
+        return found
+
+    rows.insert(0, person("new"))
+    rows[150][1] += "x"
+    site.put(spelled(rows))
+    monkeypatch.setattr("ingestion_pipeline.stores.postgres.comparison.stage_differing", counted)
+    report = pipeline.compare()
+    assert (report.missing, report.changed, staged) == (1, 1, [2])
+    pipeline.sync()
+    after = versions_of_rows(site)
+    assert len([key for key, version in before.items() if after[key] != version]) == 1
