@@ -181,3 +181,32 @@ def test_a_file_with_one_change_stages_one_row(
     pipeline.sync()
     after = versions_of_rows(site)
     assert len([key for key, version in before.items() if after[key] != version]) == 1
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        "UPDATE processing_status SET processed = false",
+        'UPDATE people SET verbatim = verbatim || \'{"permanent_failure": "no"}\'',
+        "UPDATE processing_status SET permanent_failure = NULL",
+        "UPDATE people SET link = ''",
+        "DELETE FROM s3_metadata",
+        "INSERT INTO ingestion.quarantine (scope, reason, row_id, column_name, raw, file_sha256)"
+        " VALUES ('cell', 'not_a_flag', '7', 'processed', '{\"processed\": \"x\"}', '')",
+    ],
+)
+@pytest.mark.parametrize("row", [person(7), person(7, processed="TRUE")])
+def test_values_that_the_same_bytes_do_not_show_are_mended(
+    row: list[str], spoiled: str, site: Site, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.put(spelled([person(1), row]))
+    pipeline.sync()
+    site.execute(spoiled)
+    pipeline.sync()
+    assert_agree(site, pipeline)
+    assert compared(pipeline, monkeypatch, wholly=True).equal
+    assert site.execute(
+        "SELECT count(*) FROM ingestion.record WHERE NOT whole OR link = '' OR permanent_failure IS NULL"
+        " OR processed IS DISTINCT FROM (verbatim ->> 'processed' IS NOT NULL)"
+    ) == [(0,)]
+    assert site.execute("SELECT count(*) FROM ingestion.standing") == [(0,)]
