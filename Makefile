@@ -3,10 +3,10 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test lint check bench campaign lock clean
+.PHONY: help setup demo dev test lint check bench bench-1m bench-guard campaign lock clean
 
 help: ## Say what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 20
 
 setup: .venv/installed ## Make .venv with pinned, hashed dependencies
 
@@ -37,12 +37,18 @@ lint: setup ## Format, lint, types, arrows, definitions
 
 check: lint test ## All of lint, and all tests
 
-bench: setup ## Measure what writes, saves, changes of phase, versions and answers cost
-	$(BIN)/python -m benchmarks.writing
-	$(BIN)/python -m benchmarks.saving
-	$(BIN)/python -m benchmarks.switching
-	$(BIN)/python -m benchmarks.publishing
-	$(BIN)/python -m benchmarks.asking
+.venv/bench: .venv/installed benchmarks/requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r benchmarks/requirements.lock
+	@touch $@
+
+bench: .venv/bench ## Measure every job beside its floor and its peers: some 20 minutes, on a machine that does nothing else
+	@$(BIN)/python -m benchmarks --keep bench; code=$$?; $(BIN)/python -m benchmarks.asking && exit $$code
+
+bench-1m: .venv/bench ## The same up to a million rows, beside the floor only: an hour or more, and 30 GB of disk
+	$(BIN)/python -m benchmarks --million --keep bench-1m
+
+bench-guard: setup ## Measure shortly, and say which ratio got worse than the one that is kept
+	$(BIN)/python -m benchmarks.guard
 
 campaign: setup ## Put the promises to their full test: hours; parts of it as root only
 	$(BIN)/python -m benchmarks.campaign
@@ -51,6 +57,10 @@ lock: setup ## Resolve the dependencies afresh into requirements.lock
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 		--extra embedded --extra dev pyproject.toml --output-file requirements.lock
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"], sep="\n")' | \
+		$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+		--constraint requirements.lock --output-file benchmarks/requirements.lock -
 
 clean: ## Remove the environment (never data)
 	rm -rf .venv

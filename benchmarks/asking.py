@@ -6,15 +6,17 @@ import os
 import platform
 import random
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
 from uuid import UUID
 
-from benchmarks.writing import COLUMNS, fresh_site
-from ingestion_pipeline import Pipeline
+from benchmarks.shapes import COLUMNS
+from ingestion_pipeline import Pipeline, open_pipeline
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.stores.postgres import queries
 
@@ -65,6 +67,23 @@ def searches(number: int, vocabulary: Sequence[str]) -> str:
     )[number // PLANTED % 4]
 
 
+@contextmanager
+def fresh_site() -> Iterator[Pipeline]:
+    """A site on an embedded server of its own, without a CSV yet."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "config" / "config.yaml"
+        config.parent.mkdir()
+        (Path(folder) / "outputs").mkdir()
+        config.write_text(f"migration:\n  phase: {Phase.DUAL_WRITE}\ncsv_backup:\n  enabled: false\n")
+        with open_pipeline(config) as pipeline:
+            try:
+                yield pipeline
+            finally:
+                pipeline.settle()
+        with open_pipeline(config) as pipeline:
+            pipeline.embedded().destroy()
+
+
 def milliseconds(ask: Callable[[int], int], times: int) -> list[float]:
     """How long each question took; every one finds somebody."""
     took = []
@@ -81,7 +100,7 @@ def measured(count: int, times: int) -> dict[str, Any]:
     """What questions cost where PostgreSQL follows, and so the CSV is looked at too."""
     draw = random.Random(11)  # noqa: S311 - made-up data
     vocabulary = ["".join(draw.choices(ascii_lowercase, k=draw.randrange(3, 10))) for _ in range(5000)]
-    with fresh_site(0, Phase.DUAL_WRITE) as (_, pipeline):
+    with fresh_site() as pipeline:
         people(pipeline.csv.path, count, vocabulary)
         pipeline.sync()
         began = time.perf_counter()

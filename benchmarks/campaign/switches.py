@@ -12,7 +12,7 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from benchmarks.campaign import record
-from benchmarks.switching import spread
+from benchmarks.jobs.switch import spread
 from ingestion_pipeline import open_pipeline
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.stores.postgres.embedded import EmbeddedServer

@@ -1,12 +1,7 @@
-"""How long nobody can write while the phase changes, at 500 people and at 100,000."""
+"""How long nobody can write while the phase changes."""
 
-import argparse
-import json
 import multiprocessing
-import os
-import platform
 import random
-import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -17,7 +12,10 @@ from multiprocessing.synchronize import Event, Semaphore
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.writing import fresh_site
+from benchmarks import child
+from benchmarks.bench import Bench
+from benchmarks.job import Contender, Goal, Job, Role
+from benchmarks.shapes import DOCUMENTS, Shape
 from ingestion_pipeline import Pipeline, open_pipeline
 from ingestion_pipeline.domain.errors import UnavailableError
 from ingestion_pipeline.domain.phase import Move, Phase
@@ -111,9 +109,9 @@ def travelled(pipeline: Pipeline, rounds: int) -> list[Stop]:
     return stops
 
 
-def measured(count: int, rounds: int) -> dict[str, Any]:
+def measured(config: Path, count: int, rounds: int) -> dict[str, Any]:
     """Each move's pauses, and what the writers waited around it and otherwise, in milliseconds."""
-    with fresh_site(count, Phase.ORIGINAL) as (config, pipeline):
+    with open_pipeline(config) as pipeline:
         with writers(config, count) as waits:
             stops = travelled(pipeline, rounds)
         by_move: dict[str, list[Stop]] = defaultdict(list)
@@ -157,32 +155,32 @@ def spread(seconds: Sequence[float]) -> dict[str, float]:
     return {name: round(value * 1000, 1) for name, value in found.items()}
 
 
-def main() -> int:
-    """Measure, print, keep, and say whether the pause keeps its goal."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[500, 100_000])
-    parser.add_argument("--rounds", type=int, default=4, help="there and back, six switches each")
-    parser.add_argument("--to", type=Path, default=Path(__file__).parent / "results" / "switching.json")
-    options = parser.parse_args()
-    results: dict[str, Any] = {}
-    for size in options.sizes:
-        results[f"{size} people"] = found = measured(size, options.rounds)
-        print(f"{size:,} people, {found['switches']} switches, {found['writes']} writes: {found['pause_ms']}")
-        print(f"  writes refused: {found['refused']}")
-        for move, of_move in found["moves"].items():
-            print(f"  {move:38} {of_move}")
-    machine = {
-        "python": platform.python_version(),
-        "system": platform.system(),
-        "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1),
-    }
-    options.to.parent.mkdir(exist_ok=True)
-    options.to.write_text(json.dumps({"machine": machine, "results": results}, indent=2) + "\n")
-    worst = max(found["pause_ms"]["p99"] for found in results.values())
-    print(f"in 99 of 100 switches nobody can write for {worst} ms at most; goal {GOAL * 1000:.0f}")
-    return 0 if worst <= GOAL * 1000 else 1
+def travel(config: str, rows: int) -> dict[str, Any]:
+    """There and back once; seconds of the longest of six pauses, and all the rest in milliseconds."""
+    found = measured(Path(config), rows, 1)
+    return {"seconds": found["pause_ms"]["max"] / 1000, **found}
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+@contextmanager
+def ready(bench: Bench, _shape: Shape, rows: int) -> Iterator[Sequence[Contender]]:
+    """A site in `original`, on which several processes write all the time."""
+    with bench.site(bench.file(DOCUMENTS, rows), Phase.ORIGINAL, synced=False) as site:
+        work = "benchmarks.jobs.switch:travel"
+        yield [
+            Contender(Role.OURS, "ingest phase", lambda: child.work(work, site.config, rows, env=site.env))
+        ]
+
+
+def longest(pauses: Sequence[float]) -> float:
+    """The longest: of so few switches, that is the 99th of a hundred."""
+    return max(pauses)
+
+
+JOB = Job(
+    "switch",
+    "how long nobody can write while the phase changes, with four processes writing",
+    ready,
+    goals=(Goal("seconds", GOAL),),
+    sizes=(500, 100_000),
+    of=longest,
+)

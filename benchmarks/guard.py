@@ -1,0 +1,81 @@
+"""A short run beside the one that is kept: which ratio got worse?"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from benchmarks import kept
+from benchmarks.__main__ import measure, places
+from benchmarks.bench import opened
+from benchmarks.jobs import JOBS
+from benchmarks.kept import Run
+from benchmarks.shapes import DOCUMENTS
+
+WORSE = 1.25
+"""Times what it was, from which a ratio has got worse."""
+
+ROWS = 10_000
+ROUNDS = 3
+GUARDED = (
+    *("sync", "sync-again", "compare", "differences", "publish", "restore"),
+    *("write", "write-csv", "batch-dual", "start"),
+)
+
+
+class Ratio(NamedTuple):
+    """A job's ratio to its floor, before and now."""
+
+    job: str
+    rows: int
+    before: float
+    now: float
+
+    @property
+    def worse(self) -> bool:
+        """Whether it has got worse."""
+        return self.now > self.before * WORSE
+
+    def __str__(self) -> str:
+        sign = "worse" if self.worse else "as it was" if self.now * WORSE >= self.before else "better"
+        return f"{self.job:12} {self.rows:>7,} rows  {self.before:6.2f} before  {self.now:6.2f} now  {sign}"
+
+
+def ratios(before: Run, now: Run) -> Iterator[Ratio]:
+    """Those that both runs have."""
+    known = {(line["job"], line["shape"], line["rows"]): line for line in before["lines"]}
+    for line in now["lines"]:
+        other = known.get((line["job"], line["shape"], line["rows"]))
+        if other and "floor" in line and "floor" in other:
+            yield Ratio(line["job"], line["rows"], _ratio(other), _ratio(line))
+
+
+def _ratio(line: Run) -> float:
+    return float(line["ours"]["seconds"] / line["floor"]["seconds"])
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Measure, and say what got worse; 2 where nothing is kept to measure against."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.guard", description=__doc__)
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--jobs", nargs="+", choices=list(JOBS), default=list(GUARDED), metavar="JOB")
+    options = parser.parse_args(words)
+    before = kept.load("bench")
+    if before is None:
+        print("nothing is kept yet: run `make bench`")
+        return 2
+    with opened() as bench:
+        wanted = list(places([JOBS[name] for name in options.jobs], [options.rows], [DOCUMENTS]))
+        lines, _ = measure(bench, wanted, options.rounds, peers=False)
+    found = list(ratios(before, {"lines": lines}))
+    for ratio in found:
+        print(ratio)
+    if not found:
+        print(f"nothing is kept of {options.rows:,} rows")
+        return 2
+    return 1 if any(ratio.worse for ratio in found) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

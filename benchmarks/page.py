@@ -1,0 +1,50 @@
+"""The figures of docs/performance.md, written between its markers from what is kept."""
+
+import re
+from pathlib import Path
+
+from benchmarks import curves, kept, table
+from benchmarks.child import ROOT
+
+PAGE = ROOT / "docs" / "performance.md"
+RUNS = {"bench": "make bench", "bench-1m": "make bench-1m"}
+
+
+def text_of(name: str) -> str:
+    """A run's tables, as they stand on the page."""
+    run = kept.load(name)
+    if run is None:
+        return f"Not taken yet: `{RUNS[name]}`.\n"
+    at = run["machine"]
+    where = (
+        f"Taken on {at['date']} at {at['commit']}, with {at['cores']} cores, {at['memory_gb']} GB, "
+        f"{at['system']} {at['kernel']}, Python {at['python']}, PostgreSQL {at['postgresql']}, and "
+        + ", ".join(f"{peer} {version or 'not installed'}" for peer, version in at["peers"].items())
+        + "."
+    )
+    drawn = [image.name for image in sorted(curves.IMAGES.glob(f"{name}-[bw]*.png"))]
+    images = "\n".join(f"![Time against rows](images/{image})" for image in drawn)
+    parts = [where, *([images] if images else []), table.markdown(table.HEADER, table.lines(run))]
+    if run["growth"]:
+        parts.append(table.markdown(table.GROWTH_HEADER, table.growth_lines(run)))
+    if any(line["peers"] for line in run["lines"]):
+        parts.append(table.markdown(table.PEERS_HEADER, table.peer_lines(run)))
+    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def marked(name: str) -> re.Pattern[str]:
+    """What stands between a run's markers."""
+    return re.compile(rf"(<!-- {name} -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+
+
+def write(page: Path = PAGE) -> None:
+    """Put what is kept into the page."""
+    text = page.read_text(encoding="utf-8")
+    for name in RUNS:
+        new = text_of(name)
+        text = marked(name).sub(lambda found, new=new: found[1] + new + found[3], text)  # type: ignore[misc]
+    page.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()
