@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from benchmarks import kept
-from benchmarks.__main__ import measure, places
-from benchmarks.bench import opened
+from benchmarks.__main__ import Place, measure, places
+from benchmarks.bench import Bench, opened
 from benchmarks.jobs import JOBS
 from benchmarks.kept import Run
 from benchmarks.shapes import DOCUMENTS
@@ -51,7 +51,20 @@ def ratios(before: Run, now: Run) -> Iterator[Ratio]:
 
 
 def _ratio(line: Run) -> float:
-    return float(line["ours"]["seconds"] / line["floor"]["seconds"])
+    # Of so few rounds, the fastest is what the machine's other work has disturbed least.
+    return float(line["ours"]["fastest"] / line["floor"]["fastest"])
+
+
+def surely_worse(bench: Bench, before: Run, wanted: Sequence[Place], rounds: int) -> tuple[list[Ratio], int]:
+    """All ratios, and how many of them are worse twice: what seems to be is measured once more."""
+    lines, _ = measure(bench, wanted, rounds, peers=False)
+    found = {ratio.job: ratio for ratio in ratios(before, {"lines": lines})}
+    doubted = [place for place in wanted if place.job.name in found and found[place.job.name].worse]
+    if doubted:
+        lines, _ = measure(bench, doubted, rounds, peers=False)
+        for again in ratios(before, {"lines": lines}):
+            found[again.job] = min(found[again.job], again, key=lambda ratio: ratio.now)
+    return list(found.values()), sum(ratio.worse for ratio in found.values())
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -67,14 +80,13 @@ def main(words: Sequence[str] | None = None) -> int:
         return 2
     with opened() as bench:
         wanted = list(places([JOBS[name] for name in options.jobs], [options.rows], [DOCUMENTS]))
-        lines, _ = measure(bench, wanted, options.rounds, peers=False)
-    found = list(ratios(before, {"lines": lines}))
+        found, worse = surely_worse(bench, before, wanted, options.rounds)
     for ratio in found:
         print(ratio)
     if not found:
         print(f"nothing is kept of {options.rows:,} rows")
         return 2
-    return 1 if any(ratio.worse for ratio in found) else 0
+    return 1 if worse else 0
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ def measured(
             for one in asked:
                 if not why_not[one.name] and (number < TURNS or one.role is not Role.PEER):
                     try:
-                        takes[one.name].append(_turn(bench, one))
+                        takes[one.name].append(_turn(bench, one, bulk=job.bulk))
                     except FailedError as error:
                         if one.role is not Role.PEER:
                             raise
@@ -160,9 +160,11 @@ def _why_not(contender: Contender, rows: int) -> str | None:
     return contender.missing or ("takes too long" if too_many else None)
 
 
-def _turn(bench: Bench, contender: Contender) -> Taken:
+def _turn(bench: Bench, contender: Contender, *, bulk: bool) -> Taken:
     contender.before()
-    bench.calm()
+    if bulk:
+        # Not where single rows are written: each page's first write after it is a dear one.
+        bench.calm()
     return contender.once()
 
 

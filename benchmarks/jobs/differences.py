@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from benchmarks import child, floors
+from benchmarks import floors
 from benchmarks.bench import Bench
 from benchmarks.child import Taken
 from benchmarks.job import Contender, Goal, Job, Role
 from benchmarks.jobs.sync import LARGE, MILLION
-from benchmarks.peers import with_programs
+from benchmarks.peers import comparing
 from benchmarks.shapes import Shape, planted
 
 MOST = 100
@@ -20,7 +20,8 @@ def ready(bench: Bench, shape: Shape, rows: int) -> Iterator[Sequence[Contender]
     """One file in the tables; in the CSV's place another, with differences that are known."""
     known = planted(shape, rows, min(MOST, rows // 20))
     csv = bench.file(shape, rows, known.edits, "planted")
-    with bench.site(bench.file(shape, rows)) as site:
+    synced = bench.file(shape, rows)
+    with bench.site(synced) as site:
         site.put(csv)
 
         def compare() -> Taken:
@@ -33,17 +34,12 @@ def ready(bench: Bench, shape: Shape, rows: int) -> Iterator[Sequence[Contender]
                 raise SystemExit(f"{missed} planted differences were not named, {wrong} others were")
             return taken
 
-        def frames() -> Taken:
-            return child.work("benchmarks.peers.with_pandas:compare", site.url, str(csv))
-
+        cells = sum(kind == "changed" for _, _, kind in known.differences)
         yield [
             Contender(Role.OURS, "ingest compare", compare),
             Contender(Role.FLOOR, "csv.reader", lambda: floors.csv_reader(csv)),
             Contender(Role.PEER, "ordered COPY out", lambda: floors.ordered_out(site.url)),
-            Contender(Role.PEER, "pandas", frames, most=100_000),
-            Contender(
-                Role.PEER, "EXCEPT, counted only", lambda: with_programs.excepted(site.url, csv), most=100_000
-            ),
+            *comparing.contenders(site, synced, csv, cells=cells, rows=len(known.differences) - cells),
         ]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from shutil import copyfile
 from typing import Any
 from unittest.mock import patch
 
@@ -62,7 +63,7 @@ def ready_in(phase: Phase) -> Callable[[Bench, Shape, int], AbstractContextManag
         old = bench.folder / "old.csv"
 
         def legacy() -> child.Taken:
-            old.write_bytes(csv.read_bytes())
+            copyfile(csv, old)
             return child.work("benchmarks.peers.legacy:saves", str(old), 3, True)
 
         with bench.site(csv, phase) as site:

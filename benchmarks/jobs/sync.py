@@ -5,10 +5,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from benchmarks import child, floors
-from benchmarks.bench import Bench, Site, run
+from benchmarks.bench import Bench, Site, ask, run
 from benchmarks.child import Taken
 from benchmarks.job import Contender, Goal, Job, Role
 from benchmarks.peers import TABLES, lacking, with_programs
+from benchmarks.peers.with_programs import checked
 from benchmarks.shapes import Shape
 
 LARGE = (100_000, 100_000)
@@ -58,14 +59,16 @@ def ready(bench: Bench, shape: Shape, rows: int) -> Iterator[Sequence[Contender]
     def peer(name: str, function: str, library: str, most: int) -> Contender:
         def load() -> Taken:
             taken = child.work(f"benchmarks.peers.{function}", tables.url, str(csv))
-            if floors.people_in(tables.url) != rows:
-                raise SystemExit(f"{name} did not load all rows")
-            return taken
+            return checked(taken, found=floors.people_in(tables.url), wanted=rows)
 
         return Contender(Role.PEER, name, load, tables.make, most, lacking(library))
 
     def one_table(name: str, load: Callable[[str, Path], Taken], most: int) -> Contender:
-        return Contender(Role.PEER, name, lambda: load(flat.url, csv), flat.make, most, lacking(name))
+        def once() -> Taken:
+            taken = load(flat.url, csv)
+            return checked(taken, found=int(str(ask(flat.url, "SELECT count(*) FROM flat"))), wanted=rows)
+
+        return Contender(Role.PEER, name, once, flat.make, most, lacking(name))
 
     script = bench.folder / "people.load"
     try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from shutil import copyfile
 
 from benchmarks import child
 from benchmarks.bench import Bench
@@ -28,7 +29,7 @@ def one_by_one(phase: Phase) -> Ready:
         with bench.site(csv, phase) as site:
 
             def legacy(*, copied: bool) -> child.Taken:
-                old.write_bytes(csv.read_bytes())
+                copyfile(csv, old)
                 return child.work("benchmarks.peers.legacy:saves", str(old), 2, copied)
 
             yield [

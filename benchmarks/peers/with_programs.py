@@ -1,11 +1,12 @@
 """Programs: pgloader, csvsql, reladiff, and EXCEPT in psql."""
 
+import re
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from benchmarks import child
 from benchmarks.bench import psql
-from benchmarks.child import Taken
+from benchmarks.child import FailedError, Taken
 from benchmarks.floors import AS_TEXT, JOINED, NAMES
 from benchmarks.peers import program
 from benchmarks.shapes import COLUMNS
@@ -40,21 +41,42 @@ def csvsql(url: str, path: Path) -> Taken:
     return child.program(str(program("csvsql")), *words, path)
 
 
-def reladiff(url: str) -> Taken:
-    """Two tables with the same people, by all columns."""
+def reladiff(url: str, different: int) -> Taken:
+    """Tables flat and here, by all columns; so many rows must differ."""
     columns = [word for column in COLUMNS if column != "row_id" for word in ("-c", column)]
-    return child.program(str(program("reladiff")), url, "flat", "here", "-k", "row_id", *columns, "--stats")
+    told, env = _for_reladiff(url)
+    words = (told, "flat", "here", "-k", "row_id", *columns, "--stats", "--algorithm", "hashdiff")
+    taken = child.program(str(program("reladiff")), *words, env=env)
+    counted = re.findall(r"^(\d+) rows (?:exclusive|updated)", taken.answer["text"], re.MULTILINE)
+    # It ends well even where it cannot connect.
+    return checked(taken, found=sum(map(int, counted)) if counted else -1, wanted=different)
 
 
-def excepted(url: str, path: Path) -> Taken:
-    """The file into a temporary table, and EXCEPT both ways."""
+def _for_reladiff(url: str) -> tuple[str, dict[str, str]]:
+    """The URL without its question, which it does not read, and that in the environment."""
+    parts = urlsplit(url)
+    asked = {name: values[0] for name, values in parse_qs(parts.query).items()}
+    told = url.partition("?")[0] if not asked else f"postgresql://{parts.username}@{parts.path}"
+    return told, {f"PG{name.upper()}": asked[name] for name in ("host", "port") if name in asked}
+
+
+def excepted(url: str, path: Path, different: int) -> Taken:
+    """The file into a temporary table, and EXCEPT both ways; so many rows must be found."""
     there = f"SELECT {AS_TEXT} {JOINED}"
     here = f"SELECT {NAMES} FROM here"  # noqa: S608 - our own names
     columns = ", ".join(f"{column} text" for column in COLUMNS)
-    return psql(
+    taken = psql(
         url,
         f"CREATE TEMP TABLE here ({columns})",
         f"\\copy here FROM '{path}' WITH (FORMAT csv, HEADER, FORCE_NOT_NULL ({NAMES}))",
         f"SELECT count(*) FROM ({here} EXCEPT ALL {there}) AS one",  # noqa: S608 - our own names
         f"SELECT count(*) FROM ({there} EXCEPT ALL {here}) AS one",  # noqa: S608 - our own names
     )
+    return checked(taken, found=sum(map(int, taken.answer["text"].split())), wanted=different)
+
+
+def checked(taken: Taken, *, found: int, wanted: int) -> Taken:
+    """What was taken, where what was found is what was wanted."""
+    if found != wanted:
+        raise FailedError(f"{found} were found in the place of {wanted}")
+    return taken

@@ -147,13 +147,32 @@ def test_the_guard_says_which_ratio_got_worse(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(kept, "RESULTS", tmp_path)
-    monkeypatch.setitem(JOBS, "start", replace(job([2.0], 1.0), sizes=(7,)))
+    # What else the machine does is no matter: the fastest counts.
+    monkeypatch.setitem(JOBS, "start", replace(job([9.0, 2.0, 3.0], 1.0), name="start", sizes=(7,)))
     # Everything took ten times as long there: another machine.
-    line = {"job": "made up", "shape": "documents", "rows": 7, "ours": {"seconds": before * 10}}
-    kept.keep("bench", {"lines": [line | {"floor": {"seconds": 10.0}}]})
+    line = {"job": "start", "shape": "documents", "rows": 7, "ours": {"fastest": before * 10}}
+    kept.keep("bench", {"lines": [line | {"floor": {"fastest": 10.0}}]})
 
     assert guard.main(["--jobs", "start", "--rows", "7"]) == code
     assert word in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("without_server")
+def test_what_seems_worse_is_measured_once_more(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(kept, "RESULTS", tmp_path)
+    slow_at_first = itertools.chain([9.0, 9.0], itertools.repeat(2.0))
+    ours = Contender(Role.OURS, "we", lambda: Taken(next(slow_at_first)))
+    floor = Contender(Role.FLOOR, "least", lambda: Taken(1.0))
+
+    @contextmanager
+    def ready(_bench: Bench, _shape: Shape, _rows: int) -> Iterator[Sequence[Contender]]:
+        yield [ours, floor]
+
+    monkeypatch.setitem(JOBS, "start", Job("start", "nothing", ready, sizes=(7,)))
+    line = {"job": "start", "shape": "documents", "rows": 7, "ours": {"fastest": 2.0}}
+    kept.keep("bench", {"lines": [line | {"floor": {"fastest": 1.0}}]})
+
+    assert guard.main(["--jobs", "start", "--rounds", "2"]) == 0
 
 
 @pytest.mark.usefixtures("without_server")
