@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from benchmarks import curves, kept, page, table
 from benchmarks.bench import Bench, opened
+from benchmarks.child import FailedError
 from benchmarks.job import Figures, Job, grown, measured
 from benchmarks.jobs import JOBS
 from benchmarks.shapes import DOCUMENTS, FILLED, SHAPES, Shape
@@ -49,28 +50,38 @@ def rounds_of(rows: int) -> int:
     return 5 if rows <= 500 else 3 if rows <= 100_000 else 2  # noqa: PLR2004 - sizes
 
 
+class Measured(NamedTuple):
+    """The lines of all places, how each job grows, and what could not be measured, in words."""
+
+    lines: list[Figures]
+    growths: list[Figures]
+    broken: list[str]
+
+
 def measure(
-    bench: Bench, wanted: Sequence[Place], rounds: int | None, *, peers: bool = True
-) -> tuple[list[Figures], list[Figures]]:
-    """The lines of all places, and how each job grows."""
-    lines: list[Figures] = []
+    bench: Bench, wanted: Sequence[Place], rounds: int | None = None, *, peers: bool = True
+) -> Measured:
+    """Measure one place after another; where one fails, the others are measured all the same."""
+    found = Measured([], [], [])
     last = None
-    for place in wanted:
-        if (place.shape, place.rows) != last:
+    for shape, rows, job in wanted:
+        if (shape, rows) != last:
             bench.forget_files()
-            last = place.shape, place.rows
-        print(f"{place.job.name}, {place.rows:,} rows, {place.shape.name}", file=sys.stderr, flush=True)
+            last = shape, rows
+        print(f"{job.name}, {rows:,} rows, {shape.name}", file=sys.stderr, flush=True)
         # Others are measured on the one shape that they all can read.
-        beside = peers and place.shape is DOCUMENTS
-        times = rounds or rounds_of(place.rows)
-        lines.append(measured(place.job, bench, place.shape, place.rows, times, peers=beside))
-    growths: list[Figures] = []
+        beside = peers and shape is DOCUMENTS
+        try:
+            line = measured(job, bench, shape, rows, rounds or rounds_of(rows), peers=beside)
+            found.lines.append(line)
+        except FailedError as error:
+            found.broken.append(f"{job.name}, {rows:,} rows, {shape.name}: {error}")
     for job in dict.fromkeys(place.job for place in wanted):
         for shape in dict.fromkeys(place.shape for place in wanted):
-            own = [line for line in lines if (line["job"], line["shape"]) == (job.name, shape.name)]
+            own = [line for line in found.lines if (line["job"], line["shape"]) == (job.name, shape.name)]
             if growth := grown(job, own):
-                growths.append(growth)
-    return lines, growths
+                found.growths.append(growth)
+    return found
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -85,19 +96,17 @@ def main(words: Sequence[str] | None = None) -> int:
     else:
         wanted = list(places(jobs, sizes, [DOCUMENTS])) if options.million else usual(jobs, sizes)
     with opened(options.folder) as bench:
-        lines, growths = measure(
-            bench, wanted, options.rounds, peers=not (options.no_peers or options.million)
-        )
-        run = kept.run_of(bench, lines, growths)
+        found = measure(bench, wanted, options.rounds, peers=not (options.no_peers or options.million))
+        run = kept.run_of(bench, found.lines, found.growths)
     table.show(run)
     if options.keep:
         kept.keep(options.keep, run)
         if curves.can_draw():
             curves.draw(run, options.keep)
         page.write()
-    for words_of_it in kept.missed(run):
-        print(f"missed: {words_of_it}")
-    return 1 if kept.missed(run) else 0
+    failed = [*(f"missed: {one}" for one in kept.missed(run)), *(f"broken: {one}" for one in found.broken)]
+    print("\n".join(failed))
+    return 1 if failed else 0
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from benchmarks import floors
 from benchmarks.bench import Bench
-from benchmarks.child import Taken
+from benchmarks.child import FailedError, Taken
 from benchmarks.job import Contender, Goal, Job, Role
 from benchmarks.peers import comparing
 from benchmarks.shapes import Shape
@@ -20,7 +20,7 @@ def ready(bench: Bench, shape: Shape, rows: int) -> Iterator[Sequence[Contender]
         def compare() -> Taken:
             taken = site.ours("compare", 0)
             if not (taken.answer["report"]["equal"] and taken.answer["report"]["bytes_equal"]):
-                raise SystemExit(f"equal sides were found to differ: {taken.answer}")
+                raise FailedError(f"equal sides were found to differ: {taken.answer}")
             return taken
 
         yield [

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from benchmarks import floors
 from benchmarks.bench import Bench
-from benchmarks.child import Taken
+from benchmarks.child import FailedError, Taken
 from benchmarks.job import Contender, Goal, Job, Role
 from benchmarks.jobs.sync import LARGE, MILLION
 from benchmarks.peers import comparing
@@ -31,7 +31,7 @@ def ready(bench: Bench, shape: Shape, rows: int) -> Iterator[Sequence[Contender]
             }
             if found != known.differences:
                 missed, wrong = len(known.differences - found), len(found - known.differences)
-                raise SystemExit(f"{missed} planted differences were not named, {wrong} others were")
+                raise FailedError(f"{missed} planted differences were not named, {wrong} others were")
             return taken
 
         cells = sum(kind == "changed" for _, _, kind in known.differences)

@@ -6,7 +6,7 @@ from itertools import count
 
 from benchmarks import child, floors
 from benchmarks.bench import Bench
-from benchmarks.child import Taken
+from benchmarks.child import FailedError, Taken
 from benchmarks.job import Contender, Goal, Job, Role
 from benchmarks.shapes import Shape
 from ingestion_pipeline.domain.phase import Phase
@@ -24,7 +24,7 @@ def ready(bench: Bench, shape: Shape, rows: int) -> Iterator[Sequence[Contender]
         def export() -> Taken:
             taken = site.ours("export")
             if not taken.answer["published"]:
-                raise SystemExit("no version was published")
+                raise FailedError("no version was published")
             return taken
 
         def frames() -> Taken:

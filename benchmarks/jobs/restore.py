@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from filecmp import cmp
 
 from benchmarks import child
 from benchmarks.bench import Bench
-from benchmarks.child import Taken
+from benchmarks.child import FailedError, Taken
 from benchmarks.job import Contender, Goal, Job, Role
 from benchmarks.shapes import Shape, changed
 
@@ -27,8 +28,8 @@ def ready(bench: Bench, shape: Shape, rows: int) -> Iterator[Sequence[Contender]
 
         def restore() -> Taken:
             taken = site.ours("restore", version)
-            if site.csv.stat().st_size != one.stat().st_size:
-                raise SystemExit("the version is not in the CSV's place")
+            if not cmp(site.csv, one, shallow=False):
+                raise FailedError("the version is not in the CSV's place")
             return taken
 
         def copied_and_synced() -> Taken:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks import child, floors
 from benchmarks.bench import Bench, Site, ask, run
-from benchmarks.child import Taken
+from benchmarks.child import FailedError, Taken
 from benchmarks.job import Contender, Goal, Job, Role
 from benchmarks.peers import TABLES, lacking, with_programs
 from benchmarks.peers.with_programs import checked
@@ -53,7 +53,7 @@ def ready(bench: Bench, shape: Shape, rows: int) -> Iterator[Sequence[Contender]
         taken = here[0].ours("sync")
         report = taken.answer["report"]
         if report["inserted"] != rows or report["quarantined_rows"] or report["quarantined_cells"]:
-            raise SystemExit(f"not all of {rows} rows were loaded: {report}")
+            raise FailedError(f"not all of {rows} rows were loaded: {report}")
         return taken
 
     def peer(name: str, function: str, library: str, most: int) -> Contender:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from itertools import cycle
 
 from benchmarks.bench import Bench, ask
-from benchmarks.child import Taken
+from benchmarks.child import FailedError, Taken
 from benchmarks.job import Contender, Goal, Job, Role
 from benchmarks.shapes import Shape, changed
 
@@ -26,7 +26,7 @@ def ready(bench: Bench, shape: Shape, rows: int) -> Iterator[Sequence[Contender]
         def compare() -> Taken:
             taken = site.ours("compare", 0)
             if taken.answer["report"]["changed"] != count:
-                raise SystemExit(f"not {count} changed rows were found: {taken.answer}")
+                raise FailedError(f"not {count} changed rows were found: {taken.answer}")
             return taken
 
         def sync() -> Taken:
@@ -37,7 +37,7 @@ def ready(bench: Bench, shape: Shape, rows: int) -> Iterator[Sequence[Contender]
                 for table in ("people", "processing_status", "s3_metadata")
             ]
             if taken.answer["report"]["updated"] != count or written != [count, 0, 0]:
-                raise SystemExit(f"{count} rows changed, and {written} were written: {taken.answer}")
+                raise FailedError(f"{count} rows changed, and {written} were written: {taken.answer}")
             return taken
 
         yield [
