@@ -141,13 +141,15 @@ def measured(
         one: {"not_run": why_not[one.name]} if why_not[one.name] else _of(job, takes[one.name])
         for one in asked
     }
-    figures = {
+    figures: dict[str, Any] = {
         "job": job.name,
         "shape": shape.name,
         "rows": rows,
         "rounds": rounds,
         **{
-            one.role: {"name": one.name, **of_it} for one, of_it in found.items() if one.role is not Role.PEER
+            str(one.role): {"name": one.name, **of_it}
+            for one, of_it in found.items()
+            if one.role is not Role.PEER
         },
         "peers": {one.name: of_it for one, of_it in found.items() if one.role is Role.PEER},
     }

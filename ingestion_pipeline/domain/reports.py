@@ -136,7 +136,7 @@ class Compared:
         csv_sha256: Hex digest of the file.
         rendered_sha256: Of the file that PostgreSQL renders.
         rows: Rows of the file.
-        found: Where they differ; nothing where the digests are one.
+        found: Where they differ; where the digests are one, in what the same bytes do not show.
     """
 
     csv_sha256: str

@@ -11,7 +11,7 @@ from ingestion_pipeline.domain.pending import Dirty
 from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.ports import Csv, HeldCsv, Progress, Snapshot, Tables
 from ingestion_pipeline.domain.proof import Proof
-from ingestion_pipeline.domain.reports import Compared, CompareReport, Found, State
+from ingestion_pipeline.domain.reports import Compared, CompareReport, State
 from ingestion_pipeline.operations.rehearse import rehearse
 from ingestion_pipeline.operations.settle import bring_postgres_level, level
 
@@ -60,7 +60,7 @@ def compare(
             pinned = stack.enter_context(csv.pinned())
             sequence = held.last_sequence()
         compared, failed = _compared(csv, pinned, snapshot, state, limit, progress, way_back=way_back)
-        found = snapshot.misspelled(limit) if compared.bytes_equal else compared.found
+        found = compared.found
         proof = Proof(
             epoch=state.epoch,
             csv_sha256=compared.csv_sha256,
@@ -111,7 +111,7 @@ def _compared(
     if way_back:
         rendered, rows, failed = rehearse(csv, snapshot)
         if pinned.sha256() == rendered:
-            return Compared(rendered, rendered, rows, Found()), failed
+            return Compared(rendered, rendered, rows, snapshot.misspelled(limit)), failed
     try:
         return snapshot.compare(pinned, state.phase.authority, limit, progress), failed
     except InputRefusedError as error:

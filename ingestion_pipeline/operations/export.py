@@ -5,14 +5,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
-from typing import assert_never
 
 from ingestion_pipeline.domain.dialect import Dialect
 from ingestion_pipeline.domain.errors import ProtectedError
 from ingestion_pipeline.domain.phase import Phase, Side
-from ingestion_pipeline.domain.ports import Csv, Sink, Snapshot, Tables, Versions
+from ingestion_pipeline.domain.ports import Csv, Sink, Tables, Versions
 from ingestion_pipeline.domain.proof import Proof
-from ingestion_pipeline.domain.reports import State
 from ingestion_pipeline.domain.version import Content, Form, Manifest
 
 
@@ -73,9 +71,14 @@ def export(
             state = known if known is not None and alone else snapshot.state()
             if state.phase.authority is Side.CSV:
                 csv = stack.enter_context(csv.pinned())
-        rows, dialect = _write(state, csv, snapshot, draft)
-        if state.phase is Phase.DUAL_WRITE and draft.sha256 != csv.sha256():
-            raise _unequal()
+        kept = before is not None and state.phase.authority is Side.CSV
+        if kept or state.phase is Phase.ORIGINAL:
+            # What is kept of a CSV that leads is its own bytes, whatever its follower has.
+            rows, dialect = _copy(csv, draft)
+        else:
+            rows, dialect = snapshot.render(draft)
+            if state.phase is Phase.DUAL_WRITE and draft.sha256 != csv.sha256():
+                raise _unequal()
         manifest = versions.holding(draft.sha256)
         if manifest is not None and manifest.content.before is not None and before is None:
             # What was kept before a restore is not what `latest` means.
@@ -105,16 +108,6 @@ def _compared_at(proof: Proof | None, sha256: str) -> datetime | None:
     """When both sides were last proved equal, where that was this content."""
     equal = proof is not None and proof.bytes_equal and proof.csv_sha256 == sha256
     return proof.stamped_at if proof is not None and equal else None
-
-
-def _write(state: State, csv: Csv, snapshot: Snapshot, sink: Sink) -> tuple[int, Dialect]:
-    match state.phase:
-        case Phase.ORIGINAL:
-            return _copy(csv, sink)
-        case Phase.DUAL_WRITE | Phase.DATABASE_PRIMARY | Phase.DATABASE_NATIVE:
-            return snapshot.render(sink)
-        case _:
-            assert_never(state.phase)
 
 
 def _copy(csv: Csv, sink: Sink) -> tuple[int, Dialect]:

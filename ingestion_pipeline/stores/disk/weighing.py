@@ -1,14 +1,14 @@
 """Weighing: what putting another file in a file's place would change."""
 
-import hashlib
+import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from ingestion_pipeline.stores.disk.row_index import RowIndex
-
-_DIGEST = np.dtype(np.uint64)
 
 
 def gone(before: RowIndex | None, after: RowIndex | None) -> int:
@@ -19,7 +19,7 @@ def gone(before: RowIndex | None, after: RowIndex | None) -> int:
 
 
 def changed(before: Path, was: RowIndex, after: Path, now_is: RowIndex) -> int | None:
-    """How many row_ids of both files have other lines; None where the two are spelled otherwise.
+    """How many row_ids of both files have another first line; None where the two are spelled otherwise.
 
     Args:
         before: The one file.
@@ -29,21 +29,25 @@ def changed(before: Path, was: RowIndex, after: Path, now_is: RowIndex) -> int |
     """
     if was.dialect != now_is.dialect:
         return None
-    lines, other = _digests(before, was), _digests(after, now_is)
-    differing = [
-        was.hashes[np.isin(lines, other, invert=True)],
-        now_is.hashes[np.isin(other, lines, invert=True)],
-    ]
-    both = np.intersect1d(was.hashes, now_is.hashes)
-    return len(np.intersect1d(np.concatenate(differing), both))
+    _, here, there = np.intersect1d(was.hashes, now_is.hashes, return_indices=True)
+    with _mapped(before) as one, _mapped(after) as other:
+        pairs = zip(_lines(one, was, here), _lines(other, now_is, there), strict=True)
+        return sum(line != changed_line for line, changed_line in pairs)
 
 
-def _digests(path: Path, index: RowIndex) -> npt.NDArray[np.uint64]:
-    """Of each line, without its end."""
-    digests = bytearray()
+@contextmanager
+def _mapped(path: Path) -> Iterator[bytes | mmap.mmap]:
     with path.open("rb") as file:
-        file.seek(index.head)
-        for length in index.lengths:
-            line = file.read(int(length)).rstrip(b"\r\n")
-            digests += hashlib.blake2b(line, digest_size=_DIGEST.itemsize).digest()
-    return np.frombuffer(digests, dtype=_DIGEST)
+        if not path.stat().st_size:
+            yield b""
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            yield mapped
+
+
+def _lines(data: bytes | mmap.mmap, index: RowIndex, places: npt.NDArray[np.intp]) -> Iterator[bytes]:
+    """The lines at these places, without their ends."""
+    begins = index.offsets[places].tolist()
+    lengths = index.lengths[places].tolist()
+    for begin, length in zip(begins, lengths, strict=True):
+        yield data[begin : begin + length].rstrip(b"\r\n")

@@ -63,6 +63,7 @@ class Alignment:
         self._in_vain = 0
         self._left = _Left()
         self._error: BaseException | None = None
+        self._given_up = False
 
     def __enter__(self) -> Self:
         return self
@@ -81,10 +82,10 @@ class Alignment:
         self._rendering.end()
         if self._error is not None:
             raise self._error
-        while self._look_ahead() and self._is_close():
+        while not self._given_up and self._look_ahead():
             self._leave(len(self._ahead))
         self.missed.extend(self._stored.values())
-        return self._is_close()
+        return not self._given_up
 
     def left(self) -> Iterator[tuple[int, bytes]]:
         """The file's lines that are not stored, each with its place."""
@@ -92,7 +93,7 @@ class Alignment:
 
     def write(self, row: bytes) -> None:
         """Take one line that is stored: COPY hands over one at a time."""
-        if self._error is not None or not self._is_close():
+        if self._given_up:
             return
         try:
             place, line = row.split(b",", 1)
@@ -100,6 +101,7 @@ class Alignment:
             self._take(place, line[:-1])
         except BaseException as error:  # noqa: BLE001 - raised when COPY is over: it would lose the connection
             self._error = error
+            self._given_up = True
 
     def _take(self, place: bytes, line: bytes) -> None:
         if place.endswith(b"?"):
@@ -143,6 +145,7 @@ class Alignment:
                 self._left.add(len(self.known), line)
                 if speaks:
                     self._in_file[digest] = len(self.known)
+                    self._given_up = len(self._in_file) > MOST_APART
             self.known.append(ordinal)
 
     def _miss(self, ordinal: int, line: bytes) -> None:
@@ -150,11 +153,9 @@ class Alignment:
         place = self._in_file.pop(digest, None)
         if place is None:
             self._stored[digest] = ordinal
+            self._given_up = len(self._stored) > MOST_APART
         else:
             self.known[place] = ordinal
-
-    def _is_close(self) -> bool:
-        return max(len(self._stored), len(self._in_file)) <= MOST_APART
 
 
 class _Left:

@@ -108,12 +108,16 @@ def compare(
         if staged is None or staged.rendered is None:
             rendered, rows = rendered_digest(cursor)
             if csv.sha256() == rendered:
-                return Compared(rendered, rendered, rows, Found())
+                return Compared(rendered, rendered, rows, misspelled(cursor, limit))
             staged = stage_all(cursor, files.enter_context(csv.reading(progress)))
         else:
             rendered = staged.rendered
         file = staged.file
-        found = Found() if file.sha256 == rendered else _differences(cursor, staged, authority, limit)
+        if file.sha256 != rendered:
+            found = _differences(cursor, staged, authority, limit)
+        else:
+            # Only of whom the bytes do not tell, somebody is missed.
+            found = misspelled(cursor, limit) if staged.missed else Found()
         return Compared(file.sha256, rendered, file.rows, found)
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from ingestion_pipeline.domain.errors import PipelineError, UnavailableError
 from ingestion_pipeline.domain.phase import Side
 from ingestion_pipeline.domain.ports import Csv, Progress
-from ingestion_pipeline.domain.reports import Compared, Found
+from ingestion_pipeline.domain.reports import Compared
 from ingestion_pipeline.stores.postgres import queries
 from ingestion_pipeline.stores.postgres.pool import Pool, fetch_one
 from ingestion_pipeline.stores.postgres.snapshot import PostgresSnapshot
@@ -130,7 +130,7 @@ class ReplicaSnapshot(PostgresSnapshot):
         self,
         csv: Csv,
         authority: Side,  # noqa: ARG002 - as on the primary
-        limit: int,  # noqa: ARG002
+        limit: int,
         progress: Progress | None,  # noqa: ARG002
     ) -> Compared:
         """The file beside the tables, by bytes; where they differ, the file has to be staged on the primary.
@@ -141,7 +141,7 @@ class ReplicaSnapshot(PostgresSnapshot):
         rendered, rows = self.rendered_digest()
         if csv.sha256() != rendered:
             raise unfit("the bytes differ, and only the primary can say where")
-        return Compared(rendered, rendered, rows, Found())
+        return Compared(rendered, rendered, rows, self.misspelled(limit))
 
     def seen(self) -> str:
         """Which transactions are in this state at least.

@@ -33,12 +33,14 @@ class Staged:
         columns: Its columns, in contract order.
         known: By place in the file, the ordinal of the same line as it is stored; such a line is not staged.
             UNPLACED for one that is.
+        missed: How many people are named in the temporary table missed, where rows were told apart.
         rendered: The digest of the file that is stored, where that was read.
     """
 
     file: Blocks
     columns: tuple[Column, ...]
     known: "array[int]"
+    missed: int = 0
     rendered: str | None = None
 
 
@@ -96,7 +98,8 @@ def stage_differing(cursor: Cursor, file: Blocks) -> Staged | None:
             exceptions.copy(cursor)
             copy_from(cursor, _sql.copy_missed, (b"%d\n" % ordinal for ordinal in alignment.missed))
     cursor.execute(_sql.analyse_staged)
-    return Staged(file, _in_contract_order(file), alignment.known, alignment.rendered.sha256)
+    missed, rendered = len(alignment.missed), alignment.rendered.sha256
+    return Staged(file, _in_contract_order(file), alignment.known, missed, rendered)
 
 
 def _in_contract_order(file: Blocks) -> tuple[Column, ...]:
