@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from itertools import cycle
@@ -21,6 +21,7 @@ from benchmarks.campaign import record
 from ingestion_pipeline.app import Pipeline, open_pipeline
 from ingestion_pipeline.domain.errors import PipelineError
 from ingestion_pipeline.domain.phase import Phase
+from ingestion_pipeline.domain.receipt import Made
 from ingestion_pipeline.stores.postgres import writing
 from ingestion_pipeline_tests.conftest import Server
 from ingestion_pipeline_tests.scenarios.killing import PEOPLE
@@ -96,7 +97,7 @@ class _Link:
             while True:
                 kind = _exactly(self._client, 1)
                 message = _message(self._client, kind)
-                plan = self._proxy.taken() if kind == _QUERY and message[5:11] == b"COMMIT" else None
+                plan = self._proxy.taken() if kind == _QUERY and _commits(message) else None
                 if plan is None:
                     self._server.sendall(message)
                 else:
@@ -131,6 +132,11 @@ class _Link:
     def _close(self) -> None:
         _shut(self._client)
         _shut(self._server)
+
+
+def _commits(message: bytes) -> bool:
+    """Whether it is COMMIT, or a transaction of its own that writes."""
+    return message[5:11] == b"COMMIT" or b"; EXECUTE " in message
 
 
 def _shut(one: socket.socket) -> None:
@@ -243,13 +249,22 @@ def work(part: record.Part, cuts: int, controls: int) -> None:
     """Do all of it, on a server that needs not outlive a power cut."""
     with record.server(fsync="off", full_page_writes="off", synchronous_commit="off") as server:
         for believed in (True, False):
-            with cutting(server) as one, patch.object(writing, "_was_committed", return_value=believed):
+            with cutting(server) as one, patch.object(writing, "_found", _believed(done=believed)):
                 _cut(one, controls)
             name = "every lost COMMIT is taken for " + ("done" if believed else "undone")
             part.control(name, noticed=bool(one.violations))
         with cutting(server) as one:
             _cut(one, cuts)
         part.add("database_native", one.violations, cuts=cuts, told=dict(sorted(one.told.items())))
+
+
+def _believed(*, done: bool) -> Callable[..., list[Made] | None]:
+    def found(
+        _pool: object, _is_over: object, _write_id: object, writes: Sequence[Made]
+    ) -> list[Made] | None:
+        return [Made(one.row_id, 1, one.write_id, created=False) for one in writes] if done else None
+
+    return found
 
 
 def _cut(one: Cutting, cuts: int) -> None:

@@ -1,6 +1,7 @@
 """The ledger: which phase is in force, beside the CSV, for when PostgreSQL cannot be asked."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,12 @@ from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.phase_change import PhaseChange
 from ingestion_pipeline.domain.reports import State
 from ingestion_pipeline.stores.atomic import draft, make_folder
+
+SETTLED = 1_000_000_000
+"""Nanoseconds after which a change of a file shows in its times, whatever keeps them."""
+
+_Mark = tuple[int, int, int, int, int]
+_Kept = tuple[State | None, PhaseChange | None]
 
 
 class Ledger:
@@ -20,6 +27,7 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._read_last: tuple[_Mark, _Kept] | None = None
 
     def read(self) -> State | None:
         """The phase in force; None before the first write.
@@ -52,7 +60,26 @@ class Ledger:
             new.write(json.dumps({"phase": state.phase, "epoch": state.epoch, **more}).encode())
             new.replace()
 
-    def _read(self) -> tuple[State | None, PhaseChange | None]:
+    def _read(self) -> _Kept:
+        mark = self._mark()
+        last = self._read_last
+        if mark is not None and last is not None and last[0] == mark:
+            return last[1]
+        found = self._read_anew()
+        # A file that is written in this very moment may be written again without looking another one.
+        is_settled = mark is not None and mark == self._mark() and time.time_ns() - mark[-1] > SETTLED
+        self._read_last = (mark, found) if mark is not None and is_settled else None
+        return found
+
+    def _mark(self) -> _Mark | None:
+        """What tells the file from another one of its name; None where there is none."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+    def _read_anew(self) -> _Kept:
         try:
             kept = json.loads(self.path.read_bytes())
             marked = kept.get("changing")

@@ -2,7 +2,9 @@
 
 import os
 import re
+import select
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +21,9 @@ from ingestion_pipeline.stores.timings import Recorder, Timing
 
 Connection = extensions.connection
 Cursor = extensions.cursor
+
+FRESH = 5.0
+"""Seconds after its last use in which a connection that says nothing is taken for a good one, unasked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +78,11 @@ class Pool:
         self._pool: ThreadedConnectionPool | None = None
 
     @contextmanager
-    def connection(self) -> Iterator[Connection]:
+    def connection(self, *, alone: bool = False) -> Iterator[Connection]:
         """A healthy connection, given back at the end; what is not committed is rolled back.
+
+        Args:
+            alone: Whether what is sent at once is a transaction of its own.
 
         Raises:
             UnavailableError: The server cannot be reached, or no connection became free in time.
@@ -90,6 +98,7 @@ class Pool:
                 pool = self._opened()
             connection = _healthy(pool, self._largest)
             connection.cursor_factory = self._timed_cursor
+            connection.autocommit = alone
             try:
                 yield connection
             finally:
@@ -145,6 +154,7 @@ class Pool:
                     self._largest,
                     self._dsn,
                     connect_timeout=max(1, round(self.waits.connect)),
+                    connection_factory=PooledConnection,
                     application_name="ingestion_pipeline",
                     client_encoding="utf8",
                     keepalives_idle=30,
@@ -170,6 +180,20 @@ class Pool:
         return " ".join(f"-c {name}={value}" for name, value in session.items())
 
 
+class PooledConnection(Connection):
+    """A connection that knows when it was last used. Made by the pool."""
+
+    used_at = -FRESH
+
+    def is_fresh(self) -> bool:
+        """Whether it was good a moment ago, and the server has not said since that it is going."""
+        if time.monotonic() - self.used_at > FRESH:
+            return False
+        line = select.poll()
+        line.register(self.fileno(), select.POLLIN)
+        return not line.poll(0)
+
+
 class TimedCursor(Cursor):
     """A cursor whose queries are timed. Made by the pool."""
 
@@ -191,24 +215,25 @@ class TimedCursor(Cursor):
             super().copy_expert(*query, **how)
 
 
-def _healthy(pool: ThreadedConnectionPool, tries: int) -> Connection:
+def _healthy(pool: ThreadedConnectionPool, tries: int) -> PooledConnection:
     for _ in range(tries + 1):
         try:
-            connection: Connection = pool.getconn()
+            connection: PooledConnection = pool.getconn()  # type: ignore[assignment]
         except psycopg2.OperationalError as error:
             raise _unreachable(_first_line(error)) from None
         except PoolError:
             raise _unreachable("its connections were closed meanwhile") from None
-        if _answers(connection):
+        if connection.is_fresh() or _answers(connection):
             return connection
         with suppress(PoolError):
             pool.putconn(connection, close=True)
     raise _unreachable("every connection was lost")
 
 
-def _give_back(pool: ThreadedConnectionPool, connection: Connection) -> None:
+def _give_back(pool: ThreadedConnectionPool, connection: PooledConnection) -> None:
     with suppress(psycopg2.Error):
         connection.rollback()
+        connection.used_at = time.monotonic()
     # A pool that was closed meanwhile has closed its connections too.
     with suppress(PoolError):
         pool.putconn(connection, close=bool(connection.closed))
@@ -224,7 +249,6 @@ def _answers(connection: Connection) -> bool:
         connection.autocommit = True
         with connection.cursor(cursor_factory=Cursor) as cursor:
             cursor.execute("SELECT 1")
-        connection.autocommit = False
     except psycopg2.Error:
         return False
     return True
@@ -252,6 +276,14 @@ def is_lost(error: psycopg2.Error) -> bool:
     # A server that ends at once may leave a bare DatabaseError, without a SQLSTATE.
     lost = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
     return lost or (type(error) is psycopg2.DatabaseError and error.pgcode is None)
+
+
+def is_undone(error: psycopg2.Error) -> bool:
+    """Whether the server itself has said that it did not do what it was told, and not merely gone away."""
+    # What stands between, such as a pooler, says 08: it does not know. Who panics may have committed, and who
+    # is told to end is heard no more.
+    answered = error.pgcode is not None and not error.pgcode.startswith("08")
+    return answered and error.diag.severity_nonlocalized == "ERROR"
 
 
 _FENCED = {"IP001": "fenced", "IP002": "stale_epoch"}

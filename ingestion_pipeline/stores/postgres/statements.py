@@ -26,6 +26,8 @@ UPDATE, INSERT = "update_person", "insert_person"
 
 _prepared: WeakKeyDictionary[Connection, set[str]] = WeakKeyDictionary()
 
+_Columns = tuple[Column, ...]
+
 
 def run(
     cursor: Cursor, kind: str, row_id: str, write_id: UUID, revision: int | None, cells: Mapping[str, str]
@@ -43,18 +45,61 @@ def run(
     Returns:
         The revision; None where the person is not there, or is already.
     """
-    columns = tuple(column for column in COLUMNS if column.name in cells)
+    columns = _columns(cells)
     name = _prepare(cursor, kind, columns)
+    given = _given(row_id, write_id, revision, columns, cells)
+    cursor.execute(_executing("execute", name, len(given)), given)
+    return _revision(cursor)
+
+
+def prepare(cursor: Cursor, kind: str, cells: Mapping[str, str]) -> None:
+    """Prepare the statement that writes these columns, where that is not done."""
+    _prepare(cursor, kind, _columns(cells))
+
+
+def run_alone(
+    cursor: Cursor, kind: str, row_id: str, write_id: UUID, cells: Mapping[str, str], carried: tuple[str, str]
+) -> int | None:
+    """Write a person's cells in a transaction of its own, in one exchange with the server.
+
+    Args:
+        cursor: In no transaction, of a connection that has prepared the statement.
+        kind: UPDATE or INSERT.
+        row_id: The person.
+        write_id: The write's own.
+        cells: The text of each column that is written.
+        carried: The epoch, and who writes.
+
+    Returns:
+        As `run`. What has a revision is committed.
+    """
+    columns = _columns(cells)
+    name, _ = _statement(kind, columns)
+    given = _given(row_id, write_id, None, columns, cells)
+    cursor.execute(_executing("write_alone", name, len(given)), (*carried, *given))
+    return _revision(cursor)
+
+
+def _columns(cells: Mapping[str, str]) -> _Columns:
+    return tuple(column for column in COLUMNS if column.name in cells)
+
+
+def _given(
+    row_id: str, write_id: UUID, revision: int | None, columns: _Columns, cells: Mapping[str, str]
+) -> list[str | None]:
     verbatim, values = _values(columns, cells)
-    given = [
-        row_id,
-        str(write_id),
-        None if revision is None else str(revision),
-        json.dumps(verbatim),
-        *values,
-    ]
-    marks = sql.SQL(", ").join([sql.Placeholder()] * len(given))
-    cursor.execute(_sql.fill("execute", statement=sql.Identifier(name), values=marks), given)
+    number = None if revision is None else str(revision)
+    return [row_id, str(write_id), number, json.dumps(verbatim) if verbatim else "{}", *values]
+
+
+@cache
+def _executing(query: str, name: str, count: int) -> str:
+    """The text of a query that executes a prepared statement, whose name is of our own making."""
+    marks = ", ".join(["%s"] * count)
+    return _sql.texts[query].format(statement=name, values=marks, epoch="%s", actor="%s")
+
+
+def _revision(cursor: Cursor) -> int | None:
     row = cursor.fetchone()
     return None if row is None else int(row[0])
 

@@ -3,6 +3,21 @@
 SELECT pg_current_xact_id()::text, set_config('ingestion.epoch', %(epoch)s, true),
     set_config('ingestion.actor', %(actor)s, true)
 
+-- name: write_alone
+-- Sent at once and without BEGIN, these are one transaction, which is committed if all of it succeeds.
+SET LOCAL ingestion.epoch = {epoch}; SET LOCAL ingestion.actor = {actor}; EXECUTE {statement} ({values})
+
+-- name: backend
+-- The server's process behind this connection, told from any other of the same number.
+SELECT pg_backend_pid(), backend_start::text FROM pg_stat_get_activity(pg_backend_pid())
+
+-- name: has_ended
+-- Whether that process is gone, so that what it was told to do is done by now, or never will be.
+SELECT NOT EXISTS (
+    SELECT FROM pg_stat_get_activity(NULL)
+    WHERE pid = %(pid)s AND (backend_start IS NULL OR backend_start = %(start)s::timestamptz)
+)
+
 -- name: name_actor
 -- Whose write comes next.
 SELECT set_config('ingestion.actor', %(actor)s, true)

@@ -3,8 +3,10 @@
 import random
 import time
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 import psycopg2
 from psycopg2.extras import Json
@@ -24,7 +26,15 @@ from ingestion_pipeline.domain.receipt import (
 from ingestion_pipeline.domain.reconcile import Reconciled, reconcile
 from ingestion_pipeline.domain.reports import State
 from ingestion_pipeline.stores.postgres import expressions, queries, statements
-from ingestion_pipeline.stores.postgres.pool import Cursor, Pool, fetch_one, is_lost, translated
+from ingestion_pipeline.stores.postgres.pool import (
+    Connection,
+    Cursor,
+    Pool,
+    fetch_one,
+    is_lost,
+    is_undone,
+    translated,
+)
 
 _sql = queries.load("write")
 
@@ -54,6 +64,9 @@ def write(pool: Pool, state: State, by: str, writes: Sequence[Write]) -> _Done:
             it was told to commit, and has not come back to say what became of it.
         ProtectedError: The epoch is not the one in force.
     """
+    made = _write_alone(pool, state, by, writes[0]) if len(writes) == 1 and not writes[0].given else None
+    if made is not None:
+        return [made], None
 
     def work(cursor: Cursor) -> _Done:
         done: list[Made] = []
@@ -224,7 +237,35 @@ def _retried(pool: Pool, work: Callable[[Cursor], _Result]) -> _Result:
             except _BROKEN_OFF as error:
                 timing.failed(error)
                 connection.rollback()
-        time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - no secret
+        _wait(attempt)
+    raise _contended()
+
+
+def _write_alone(pool: Pool, state: State, by: str, one: Write) -> Made | None:
+    """Write to a person who is there, in one exchange with the server; None where nobody is there."""
+    for attempt in range(TRIES):
+        lost = False
+        with pool.timing() as timing, pool.connection(alone=True) as connection, translated():
+            with connection.cursor() as cursor:
+                backend = _backend(cursor)
+                statements.prepare(cursor, statements.UPDATE, one.cells)
+            try:
+                with connection.cursor() as cursor:
+                    revision = statements.run_alone(
+                        cursor, statements.UPDATE, one.row_id, one.write_id, one.cells, (str(state.epoch), by)
+                    )
+            except psycopg2.Error as error:
+                lost = not is_undone(error)
+                if not lost and not isinstance(error, _BROKEN_OFF):
+                    raise
+                timing.failed(error)
+            else:
+                return None if revision is None else Made(one.row_id, revision, one.write_id, created=False)
+        if lost:
+            found = _found(pool, partial(_has_ended, backend), one.write_id, [one])
+            if found is not None:
+                return found[0]
+        _wait(attempt)
     raise _contended()
 
 
@@ -250,22 +291,28 @@ def _committed(pool: Pool, state: State, by: str, work: Callable[[Cursor], _Done
                     xid = number
                 else:
                     return result
-        if xid is not None and _was_committed(pool, xid, write_id, result[0]):
+        # The number alone could be another's: after a crash it may be given again.
+        if xid is not None and _found(pool, partial(_is_decided, xid), write_id, result[0]) is not None:
             return result
-        time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - no secret
+        _wait(attempt)
     raise _contended()
 
 
-def _was_committed(pool: Pool, xid: str, write_id: UUID, made: Sequence[Made]) -> bool:
-    """Whether a transaction was committed whose answer was lost; waits until it is decided."""
+def _found(
+    pool: Pool, is_over: Callable[[Cursor], bool], write_id: UUID, writes: Sequence[Write | Made]
+) -> list[Made] | None:
+    """What a transaction has made whose answer was lost; None for nothing. Waits until it is over.
+
+    Where some of the writes were made before, by another transaction, all have to be there.
+    """
     until = time.monotonic() + pool.waits.connect + pool.waits.statement
     while time.monotonic() < until:
         try:
             with pool.transaction() as cursor:
-                if _is_decided(cursor, xid):
-                    # The number alone could be another's: after a crash it may be given again.
-                    # All of them: some may have been made before, by another transaction.
-                    return all(_written(cursor, one.write_id) is not None for one in made)
+                if is_over(cursor):
+                    made = [_written(cursor, one.write_id) for one in writes]
+                    found = [one for one in made if one is not None]
+                    return found if len(found) == len(made) else None
         except UnavailableError:
             pass
         time.sleep(0.05)
@@ -276,7 +323,30 @@ def _was_committed(pool: Pool, xid: str, write_id: UUID, made: Sequence[Made]) -
     )
 
 
-def _is_decided(cursor: Cursor, xid: str) -> bool:
+_backends: WeakKeyDictionary[Connection, tuple[int, str]] = WeakKeyDictionary()
+
+
+def _backend(cursor: Cursor) -> tuple[int, str]:
+    """The server's process behind a connection; asked for once."""
+    found = _backends.get(cursor.connection)
+    if found is None:
+        cursor.execute(_sql.backend)
+        number, start = fetch_one(cursor)
+        found = _backends[cursor.connection] = int(number), str(start)
+    return found
+
+
+def _has_ended(backend: tuple[int, str], cursor: Cursor) -> bool:
+    number, start = backend
+    cursor.execute(_sql.has_ended, {"pid": number, "start": start})
+    return bool(fetch_one(cursor)[0])
+
+
+def _wait(attempt: int) -> None:
+    time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - no secret
+
+
+def _is_decided(xid: str, cursor: Cursor) -> bool:
     try:
         cursor.execute(_sql.transaction_status, {"xid": xid})
     except psycopg2.errors.InvalidParameterValue:
