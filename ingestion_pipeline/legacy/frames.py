@@ -1,6 +1,5 @@
 """Frames of text: what a table looks like to the old scripts, and what they have changed of one."""
 
-import ctypes
 import re
 import threading
 import weakref
@@ -20,6 +19,14 @@ from ingestion_pipeline.domain.errors import InputRefusedError, Place
 
 Objects = npt.NDArray[np.object_]
 """The cells of one column."""
+
+Places = npt.NDArray[np.intp]
+"""Rows, counted from 0."""
+
+_NOWHERE: Places = np.empty(0, dtype=np.intp)
+
+FEW = 16
+"""Cells that are compared one by one; more are compared together."""
 
 _NO_WORD = re.compile(r"\W+")
 
@@ -62,7 +69,8 @@ def rows_of(frame: pd.DataFrame) -> Iterator[dict[str, str]]:
 
 def check_names(frame: pd.DataFrame) -> None:
     """Refuse a frame whose columns have not one name each, of their own."""
-    if frame.columns.nlevels > 1 or not frame.columns.is_unique:
+    # A set is quicker than an index made anew for every frame.
+    if frame.columns.nlevels > 1 or len(set(frame.columns)) != len(frame.columns):
         raise InputRefusedError("the frame's columns have not one name each", code="bad_columns")
 
 
@@ -84,7 +92,7 @@ class Cells:
             InputRefusedError: Two columns have the same name, or a name has several parts.
         """
         check_names(frame)
-        return cls({str(name): _objects(column) for name, column in frame.items()})
+        return cls({str(name): _objects(column) for name, column in _arrays(frame)})
 
     def __len__(self) -> int:
         return len(self.row_ids)
@@ -94,19 +102,17 @@ class Cells:
         """The cells of the column row_id, which need not be text."""
         return self.columns["row_id"]
 
-    def kept(self, known: "Cells | None" = None) -> "Cells":
+    def kept(self, known: "Cells | None" = None, same: Collection[str] = ()) -> "Cells":
         """The same for good, whatever the frame's owner writes into its arrays.
 
         Args:
-            known: Cells that are kept already: a column that is the same is not copied again.
+            known: Cells that are kept already.
+            same: The columns that hold the same objects there, and need not be copied again.
         """
         before = {} if known is None else known.columns
-
-        def column(name: str, cells: Objects) -> Objects:
-            same = name in before and _are_same(before[name], cells)
-            return before[name] if same else cells.copy()
-
-        return Cells({name: column(name, cells) for name, cells in self.columns.items()})
+        return Cells(
+            {name: before[name] if name in same else cells.copy() for name, cells in self.columns.items()}
+        )
 
     def unrepeated(self) -> "Cells":
         """The same without rows that repeat another to the letter.
@@ -154,12 +160,14 @@ class Difference:
         new: By row_id, the text of every cell of a row that was not there, in the frame's order.
         gone: The row_ids that are not there any more.
         emptied: The row_ids of rows in which a cell that held text holds none.
+        same: The columns that hold the same objects in the same order.
     """
 
     changed: dict[str, dict[str, str]] = field(default_factory=dict)
     new: dict[str, dict[str, str]] = field(default_factory=dict)
     gone: list[str] = field(default_factory=list)
     emptied: set[str] = field(default_factory=set)
+    same: set[str] = field(default_factory=set)
 
 
 def difference(before: Cells, after: Cells) -> Difference:
@@ -169,7 +177,7 @@ def difference(before: Cells, after: Cells) -> Difference:
         InputRefusedError: A row has no row_id, or two rows have the same one and differ.
     """
     found = Difference()
-    places: npt.NDArray[np.intp] | None = None
+    places: Places | None = None
     if not _are_same(before.row_ids, after.row_ids):
         after = after.unrepeated()
         places = _places(before.row_ids, after.row_ids)
@@ -178,25 +186,43 @@ def difference(before: Cells, after: Cells) -> Difference:
         for place in np.flatnonzero(places < 0):
             cells = {name: text(column[place]) for name, column in after.columns.items()}
             found.new[cells.pop("row_id")] = cells
+    else:
+        found.same.add("row_id")
     for name, new in after.columns.items():
         old = before.columns.get(name)
-        if old is not None and old is not new and name != "row_id":
-            _note_changed(found, name, after.row_ids, _at(old, places), new)
+        if old is None or name == "row_id":
+            continue
+        old = _at(old, places)
+        others = _others(old, new)
+        if len(others):
+            _note_changed(found, name, after.row_ids, old, new, others)
+        elif places is None:
+            found.same.add(name)
     return found
 
 
-def _at(old: Objects, places: npt.NDArray[np.intp] | None) -> Objects:
+def _at(old: Objects, places: Places | None) -> Objects:
     """The cells that stood at these places before; any where none did: those rows are new."""
     if places is None:
         return old
     return old[places] if len(old) else np.full(len(places), np.nan, dtype=object)
 
 
-def _note_changed(found: Difference, name: str, row_ids: Objects, old: Objects, new: Objects) -> None:
-    others = np.flatnonzero(_addresses(old) != _addresses(new))
-    one, other = pd.isna(old[others]), pd.isna(new[others])
-    present = others[~one & ~other]
-    for place in np.sort([*others[one != other], *present[old[present] != new[present]]]).astype(np.intp):
+def _others(old: Objects, new: Objects) -> Places:
+    """Where two columns of a length do not hold the same object."""
+    if old is new:
+        return _NOWHERE
+    return np.flatnonzero(_addresses(old) != _addresses(new))
+
+
+def _note_changed(
+    found: Difference, name: str, row_ids: Objects, old: Objects, new: Objects, others: Places
+) -> None:
+    if len(others) > FEW:
+        one, other = pd.isna(old[others]), pd.isna(new[others])
+        present = others[~one & ~other]
+        others = np.sort([*others[one != other], *present[old[present] != new[present]]]).astype(np.intp)
+    for place in others:
         before, now = text(old[place]), text(new[place])
         row_id = text(row_ids[place])
         if before != now and row_id not in found.new:
@@ -205,17 +231,24 @@ def _note_changed(found: Difference, name: str, row_ids: Objects, old: Objects, 
                 found.emptied.add(row_id)
 
 
-def _places(before: Objects, after: Objects) -> npt.NDArray[np.intp]:
+def _places(before: Objects, after: Objects) -> Places:
     """Where each row of a frame stood before; -1 where it was not there."""
     known = {text(row_id): place for place, row_id in enumerate(before)}
     return np.fromiter((known.get(text(row_id), -1) for row_id in after), np.intp, len(after))
 
 
-def _objects(column: "pd.Series[Any]") -> Objects:
-    cells = column.to_numpy()
-    if cells.dtype.kind == "f" and np.isnan(cells).all():
-        return _missing(len(cells))
-    cells = np.ascontiguousarray(cells, dtype=object)
+def _arrays(frame: pd.DataFrame) -> Iterator[tuple[object, Any]]:
+    """A frame's columns by name, as arrays; where pandas lets one, without making a Series of each."""
+    arrays = getattr(frame, "_iter_column_arrays", None)
+    if arrays is None:
+        return ((name, column.array) for name, column in frame.items())
+    return zip(frame.columns, arrays(), strict=True)
+
+
+def _objects(column: Any) -> Objects:
+    if column.dtype.kind == "f" and isinstance(column, np.ndarray) and np.isnan(column).all():
+        return _missing(len(column))
+    cells: Objects = np.asarray(column, dtype=object)
     if column.dtype == object and infer_dtype(cells) not in ("string", "empty"):
         # What is no text, such as a dict, may be changed and stay the same object.
         return np.array([text(cell) for cell in cells], dtype=object)
@@ -231,18 +264,30 @@ def _missing(count: int) -> Objects:
 
 
 def _are_same(one: Objects, other: Objects) -> bool:
-    return len(one) == len(other) and bool((_addresses(one) == _addresses(other)).all())
+    return one is other or (len(one) == len(other) and bool((_addresses(one) == _addresses(other)).all()))
 
 
-def _addresses(cells: Objects) -> npt.NDArray[np.intp]:
+class _Pointers:
+    """The memory of an array of objects, to be read as numbers."""
+
+    __slots__ = ("__array_interface__", "_cells")
+
+    def __init__(self, cells: Objects) -> None:
+        self._cells = cells
+        self.__array_interface__ = {**cells.__array_interface__, "typestr": _POINTER, "descr": _DESCR}
+
+
+_POINTER = np.dtype(np.intp).str
+_DESCR = np.dtype(np.intp).descr
+
+
+def _addresses(cells: Objects) -> Places:
     """Where the objects of an array lie; of use only as long as the array does.
 
     A script that saves after each person builds the same objects into a frame again and again: to tell
     that a cell is the same object takes a hundredth of the time that comparing the texts would.
     """
-    if not len(cells):
-        return np.empty(0, dtype=np.intp)
-    return np.ctypeslib.as_array((ctypes.c_ssize_t * len(cells)).from_address(cells.ctypes.data))
+    return np.asarray(_Pointers(cells))
 
 
 def _shared(one: Cells, other: Cells) -> tuple[int, int]:

@@ -110,7 +110,8 @@ class CSVManager:
         Returns:
             Whether it is saved, durably.
         """
-        lacking = [name for name in (*(expected_columns or ()), "row_id") if name not in df.columns]
+        there = set(df.columns)
+        lacking = [name for name in (*(expected_columns or ()), "row_id") if name not in there]
         if lacking and not (lacking == ["row_id"] and isinstance(self._table, PlainTable)):
             _log.error("%s: the frame has no column %s: nothing is written", operation_name, lacking[0])
             return False

@@ -79,7 +79,7 @@ class OwnTable:
             found = difference(before, cells)
             self._brake(found, len(before))
             left = self._write(found)
-            kept = cells.kept(before)
+            kept = cells.kept(before, found.same)
             self._seen.remember(frame, kept.with_rows_of(before, left) if left else kept, instead_of=closest)
         _refuse(left)
 
@@ -172,9 +172,7 @@ class OwnTable:
                 writes.append(checked(row_id, cells))
             except InputRefusedError as error:
                 left[row_id] = error
-        needed = {name for write in writes for name in write.cells}
-        if needed:
-            self.add_columns(needed)
+        widened = False
         if found.gone:
             self._pipeline.delete(found.gone)
         while writes:
@@ -183,8 +181,12 @@ class OwnTable:
                 for _receipt in self._pipeline.write_each(writes):
                     done += 1
             except InputRefusedError as error:
-                left[writes[done].row_id] = error
-                done += 1
+                if error.code == "column_not_in_csv" and not widened:
+                    self.add_columns({name for write in writes for name in write.cells})
+                    widened = True
+                else:
+                    left[writes[done].row_id] = error
+                    done += 1
             except PipelineError as error:
                 left |= {write.row_id: error for write in writes[done:]}
                 break
