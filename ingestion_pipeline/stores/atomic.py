@@ -5,6 +5,7 @@ import os
 import secrets
 import stat
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from ingestion_pipeline.stores.digest import Digest
 
 CHUNK = 1024 * 1024
 """Bytes read at a time."""
+
+LARGE = 2 * CHUNK
+"""Bytes from which on it pays to have a second thread do a part of the work."""
 
 _HERE = -100
 _EXCHANGE = 2
@@ -53,11 +57,14 @@ class Draft:
         Raises:
             UnavailableError: What lies there is not what was written.
         """
-        os.fsync(self._descriptor)
-        os.lseek(self._descriptor, 0, os.SEEK_SET)
-        found = Digest()
-        while chunk := os.read(self._descriptor, CHUNK):
-            found.write(chunk)
+        if self.size < LARGE:
+            os.fsync(self._descriptor)
+            found = self._read_back()
+        else:
+            with ThreadPoolExecutor(1) as beside:
+                synced = beside.submit(os.fsync, self._descriptor)
+                found = self._read_back()
+                synced.result()
         if (found.size, found.sha256) != (self.size, self.sha256):
             raise UnavailableError(
                 "the disk does not hold what was written to it",
@@ -66,6 +73,13 @@ class Draft:
                 hint="Nothing was replaced. Check the disk before going on.",
             )
         return Written(found.sha256, found.size)
+
+    def _read_back(self) -> Digest:
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        found = Digest()
+        while chunk := os.read(self._descriptor, CHUNK):
+            found.write(chunk)
+        return found
 
     def replace(
         self,

@@ -1,17 +1,20 @@
 """Splicing: a few rows of a file replaced, the bytes of all others copied as they are."""
 
 import csv
-import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from queue import Queue
+from threading import Thread
 from typing import BinaryIO
 
 import numpy as np
 
 from ingestion_pipeline.domain.dialect import Dialect
 from ingestion_pipeline.domain.ports import Sink
-from ingestion_pipeline.stores.atomic import CHUNK
+from ingestion_pipeline.stores.atomic import CHUNK, LARGE
+from ingestion_pipeline.stores.digest import Digest
 from ingestion_pipeline.stores.disk.row_index import RowIndex, hash_of
 from ingestion_pipeline.stores.disk.spelling import spell
 
@@ -66,20 +69,21 @@ def copy_spliced(file: BinaryIO, index: RowIndex, splice: Splice, sink: Sink) ->
     Raises:
         StaleIndexError: The file is not the one that the index describes; what was written is of no use.
     """
-    source = _Source(file)
     target = _Target(sink, index.dialect)
-    file.seek(0)
-    target.head(source.read(index.head))
-    for _, raw in splice.on_top:
-        target.write(raw)
-    offsets = index.offsets
-    for place in sorted(splice.replaced):
-        source.copy_to(int(offsets[place]), target)
-        source.read(int(index.lengths[place]))
-        target.write(splice.replaced[place] or b"")
-    source.copy_to(int(offsets[-1]), target)
-    target.end()
-    if source.sha256 != index.sha256 or file.read(1):
+    with _digested(index.identity.size) as digested:
+        source = _Source(file, digested)
+        file.seek(0)
+        target.head(source.read(index.head))
+        for _, raw in splice.on_top:
+            target.write(raw)
+        offsets = index.offsets
+        for place in sorted(splice.replaced):
+            source.copy_to(int(offsets[place]), target)
+            source.read(int(index.lengths[place]))
+            target.write(splice.replaced[place] or b"")
+        source.copy_to(int(offsets[-1]), target)
+        target.end()
+    if digested.sha256 != index.sha256 or file.read(1):
         raise StaleIndexError
     return _spliced_index(index, splice, target)
 
@@ -105,23 +109,58 @@ def _ended(raw: bytes, dialect: Dialect) -> bytes:
     return raw if raw.endswith(end) else raw + end
 
 
-class _Source:
-    """The old file, read once from end to end."""
+class _Behind:
+    """A digest that a thread works out while the bytes are used for something else."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._digest = hashlib.sha256()
-        self._offset = 0
+    def __init__(self) -> None:
+        self._digest = Digest()
+        # Not many, so that memory does not grow with the file.
+        self._waiting: Queue[bytes | None] = Queue(4)
+        self._thread = Thread(target=self._run, name="digest", daemon=True)
+        self._thread.start()
+
+    def write(self, data: bytes, /) -> None:
+        self._waiting.put(data)
+
+    def close(self) -> None:
+        self._waiting.put(None)
+        self._thread.join()
 
     @property
     def sha256(self) -> str:
-        return self._digest.hexdigest()
+        return self._digest.sha256
+
+    def _run(self) -> None:
+        while (data := self._waiting.get()) is not None:
+            self._digest.write(data)
+
+
+@contextmanager
+def _digested(size: int) -> Iterator[Digest | _Behind]:
+    """The digest of a file of this size; all of it is known afterwards."""
+    if size < LARGE:
+        yield Digest()
+        return
+    behind = _Behind()
+    try:
+        yield behind
+    finally:
+        behind.close()
+
+
+class _Source:
+    """The old file, read once from end to end."""
+
+    def __init__(self, file: BinaryIO, digest: Digest | _Behind) -> None:
+        self._file = file
+        self._digest = digest
+        self._offset = 0
 
     def read(self, size: int) -> bytes:
         data = self._file.read(size)
         if len(data) != size:
             raise StaleIndexError
-        self._digest.update(data)
+        self._digest.write(data)
         self._offset += size
         return data
 
@@ -147,6 +186,10 @@ class _Target:
 
     def write(self, data: bytes) -> None:
         self.size += len(data)
+        if len(data) > len(self._end):
+            # What is long is not copied once more for the sake of what was held back.
+            self._sink.write(self._held)
+            self._held = b""
         data = self._held + data
         self._sink.write(data[:-2])
         self._held = data[-2:]

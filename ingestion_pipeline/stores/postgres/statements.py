@@ -30,7 +30,13 @@ _Columns = tuple[Column, ...]
 
 
 def run(
-    cursor: Cursor, kind: str, row_id: str, write_id: UUID, revision: int | None, cells: Mapping[str, str]
+    cursor: Cursor,
+    kind: str,
+    row_id: str,
+    write_id: UUID,
+    revision: int | None,
+    cells: Mapping[str, str],
+    by: str | None = None,
 ) -> int | None:
     """Write a person's cells.
 
@@ -41,6 +47,7 @@ def run(
         write_id: The write's own.
         revision: The row's new revision; None for the next there is.
         cells: The text of each column that is written.
+        by: Who writes; None for whom the transaction names.
 
     Returns:
         The revision; None where the person is not there, or is already.
@@ -48,7 +55,10 @@ def run(
     columns = _columns(cells)
     name = _prepare(cursor, kind, columns)
     given = _given(row_id, write_id, revision, columns, cells)
-    cursor.execute(_executing("execute", name, len(given)), given)
+    if by is None:
+        cursor.execute(_executing("execute", name, len(given)), given)
+    else:
+        cursor.execute(_executing("execute_as", name, len(given)), (by, *given))
     return _revision(cursor)
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg2
+
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.cells import Reason
 from ingestion_pipeline.domain.change import Change
@@ -35,7 +37,7 @@ from ingestion_pipeline.stores.postgres import (
     writing,
 )
 from ingestion_pipeline.stores.postgres.fence import PostgresFence, fenced
-from ingestion_pipeline.stores.postgres.pool import Cursor, Pool, fetch_one
+from ingestion_pipeline.stores.postgres.pool import Cursor, Pool, fetch_one, translated
 from ingestion_pipeline.stores.postgres.snapshot import PostgresSnapshot, read_state, state_of
 
 _state = queries.load("state")
@@ -55,9 +57,11 @@ class PostgresTables:
 
     def state(self) -> State | None:
         """The phase in force; None on a site that has not begun, with or without tables."""
-        with self._pool.transaction() as cursor:
-            cursor.execute(_state.has_begun)
-            return read_state(cursor) if fetch_one(cursor)[0] else None
+        with self._pool.connection(alone=True) as connection, translated(), connection.cursor() as cursor:
+            try:
+                return read_state(cursor)
+            except psycopg2.errors.UndefinedTable:
+                return None
 
     def begin(self, wanted: Phase, *, known: State | None = None, dry_run: bool = False) -> State:
         """Begin on a fresh site; a site that has begun stays as it is.

@@ -7,6 +7,10 @@ SELECT pg_current_xact_id()::text, set_config('ingestion.epoch', %(epoch)s, true
 -- Sent at once and without BEGIN, these are one transaction, which is committed if all of it succeeds.
 SET LOCAL ingestion.epoch = {epoch}; SET LOCAL ingestion.actor = {actor}; EXECUTE {statement} ({values})
 
+-- name: execute_as
+-- Whose write this is, and the write.
+SET LOCAL ingestion.actor = {actor}; EXECUTE {statement} ({values})
+
 -- name: backend
 -- The server's process behind this connection, told from any other of the same number.
 SELECT pg_backend_pid(), backend_start::text FROM pg_stat_get_activity(pg_backend_pid())
@@ -18,12 +22,10 @@ SELECT NOT EXISTS (
     WHERE pid = %(pid)s AND (backend_start IS NULL OR backend_start = %(start)s::timestamptz)
 )
 
--- name: name_actor
--- Whose write comes next.
-SELECT set_config('ingestion.actor', %(actor)s, true)
-
--- name: raise_revision
--- The next revision is higher than any the journal has given. And whether anything was ever synced.
+-- name: begin_to_follow
+-- What this transaction carries past the fence; and the next revision is higher than any the journal has given. And
+-- whether anything was ever synced.
+SET LOCAL ingestion.epoch = %(epoch)s;
 SELECT last_value, EXISTS (SELECT FROM ingestion.csv_file),
     CASE WHEN last_value < %(least)s THEN setval('ingestion.revision', %(least)s) END
 FROM ingestion.revision
@@ -85,6 +87,7 @@ SELECT count(*) FROM people
 SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM ingestion.revision
 
 -- name: execute
+-- Under the name that the transaction carries already.
 EXECUTE {statement} ({values})
 
 -- name: lock_write_id

@@ -133,13 +133,11 @@ def follow(pool: Pool, state: State, rows: Sequence[Followed], file: tuple[str, 
     last = max(row.revision for row in rows)
 
     def work(cursor: Cursor) -> bool:
-        carry(cursor, state)
-        cursor.execute(_sql.raise_revision, {"least": last})
+        cursor.execute(_sql.begin_to_follow, {"epoch": str(state.epoch), "least": last})
         revision, synced, _ = fetch_one(cursor)
         if not synced or int(revision) > last:
             return False
         for row in rows:
-            cursor.execute(_sql.name_actor, {"actor": row.by})
             _follow_one(cursor, row)
         cursor.execute(_sql.remember_file, {"sha256": sha256, "size": size, "rows": count})
         return True
@@ -217,7 +215,8 @@ def _write_one(cursor: Cursor, one: Write) -> Made:
 
 def _follow_one(cursor: Cursor, row: Followed) -> None:
     for kind in (statements.UPDATE, statements.INSERT):
-        if statements.run(cursor, kind, row.row_id, row.write_id, row.revision, row.cells) is not None:
+        done = statements.run(cursor, kind, row.row_id, row.write_id, row.revision, row.cells, row.by)
+        if done is not None:
             return
 
 
@@ -246,14 +245,14 @@ def _write_alone(pool: Pool, state: State, by: str, one: Write) -> Made | None:
     for attempt in range(TRIES):
         lost = False
         with pool.timing() as timing, pool.connection(alone=True) as connection, translated():
-            with connection.cursor() as cursor:
-                backend = _backend(cursor)
-                statements.prepare(cursor, statements.UPDATE, one.cells)
+            cursor = connection.cursor()
+            backend = _backend(cursor)
+            statements.prepare(cursor, statements.UPDATE, one.cells)
             try:
-                with connection.cursor() as cursor:
-                    revision = statements.run_alone(
-                        cursor, statements.UPDATE, one.row_id, one.write_id, one.cells, (str(state.epoch), by)
-                    )
+                carried = (str(state.epoch), by)
+                revision = statements.run_alone(
+                    cursor, statements.UPDATE, one.row_id, one.write_id, one.cells, carried
+                )
             except psycopg2.Error as error:
                 lost = not is_undone(error)
                 if not lost and not isinstance(error, _BROKEN_OFF):
