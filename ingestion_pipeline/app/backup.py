@@ -26,13 +26,18 @@ class Backup:
         self._making = threading.Lock()
         self._is_made = False
 
+    @property
+    def is_due(self) -> bool:
+        """Whether the first write of this session, if the CSV leads, is to come after a copy."""
+        return self._wanted and not self._is_made
+
     def before_write(self) -> None:
         """Copy the CSV before the first write of this session.
 
         Raises:
             UnavailableError: The copy cannot be written.
         """
-        if self._wanted and not self._is_made:
+        if self.is_due:
             self.before_load()
 
     def before_load(self) -> None:

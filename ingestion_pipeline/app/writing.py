@@ -48,7 +48,7 @@ class Writing:
 
     def all(self, writes: Sequence[Write]) -> Answered:
         """Write people together, in order, up to the first that is refused."""
-        if self.in_force().phase.authority is Side.CSV:
+        if self.backup.is_due and self.in_force().phase.authority is Side.CSV:
             self.backup.before_write()
         return write(
             self,
@@ -76,7 +76,7 @@ class Writing:
 
     def delete(self, row_ids: Collection[str], *, accept_loss: bool) -> DeleteReport:
         """Delete people, all or none."""
-        if self.in_force().phase.authority is Side.CSV:
+        if self.backup.is_due and self.in_force().phase.authority is Side.CSV:
             self.backup.before_write()
         return delete(self, self._csv, row_ids, self._by, brakes=None if accept_loss else self._brakes)
 
