@@ -27,7 +27,7 @@ from ingestion_pipeline.settings import Settings
 from ingestion_pipeline.stores import atomic
 from ingestion_pipeline.stores.disk.journal_log import JournalLog
 from ingestion_pipeline.stores.disk.locked_csv import LockedCsv
-from ingestion_pipeline.stores.postgres.pool import TimedCursor
+from ingestion_pipeline.stores.postgres.pool import PooledConnection, TimedCursor
 
 WATCHED = (
     *((os, name) for name in ("open", "write", "fsync", "rename", "replace", "link", "unlink", "mkdir")),
@@ -114,8 +114,9 @@ def watched(steps: Steps) -> Iterator[None]:
         for module, name in WATCHED:
             stack.enter_context(patch.object(module, name, steps.counted(getattr(module, name))))
         stack.enter_context(patch.object(psycopg2, "connect", _connecting(steps)))
-        # The pool's own, which takes the place of the connection's.
+        # The pool's own, which take the place of the driver's.
         stack.enter_context(patch.object(TimedCursor, "execute", steps.counted(TimedCursor.execute)))
+        stack.enter_context(patch.object(PooledConnection, "commit", steps.counted(PooledConnection.commit)))
         yield
 
 
