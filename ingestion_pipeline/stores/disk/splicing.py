@@ -18,6 +18,9 @@ from ingestion_pipeline.stores.digest import Digest
 from ingestion_pipeline.stores.disk.row_index import RowIndex, hash_of
 from ingestion_pipeline.stores.disk.spelling import spell
 
+_LONG = 65536
+"""Bytes that take longer to be copied than to be written apart from others."""
+
 
 class StaleIndexError(Exception):
     """The file is not the one that the index describes."""
@@ -186,8 +189,8 @@ class _Target:
 
     def write(self, data: bytes) -> None:
         self.size += len(data)
-        if len(data) > len(self._end):
-            # What is long is not copied once more for the sake of what was held back.
+        if len(data) >= _LONG:
+            # Not copied once more for the sake of what was held back.
             self._sink.write(self._held)
             self._held = b""
         data = self._held + data
