@@ -34,7 +34,8 @@ BEGIN
     END IF;
     INSERT INTO ingestion.history (row_id, table_name, operation, changed, revision, epoch, write_id, actor)
     VALUES (
-        NEW.row_id, 'people', 'update', changed, NEW.revision, ingestion.carried_epoch(), NEW.write_id, ingestion.actor()
+        NEW.row_id, 'people', 'update', jsonb_strip_nulls(changed), NEW.revision, ingestion.carried_epoch(), NEW.write_id,
+        ingestion.actor()
     );
     IF (SELECT phase = 'database_primary' FROM ingestion.migration_state) THEN
         INSERT INTO ingestion.pending (row_id, revision, moved)
@@ -110,7 +111,8 @@ BEGIN
         END IF;
     END IF;
     INSERT INTO ingestion.history (row_id, table_name, operation, changed, revision, epoch, write_id, actor)
-    SELECT row_id, 'processing_status', lower(TG_OP), changed, revision, ingestion.carried_epoch(), write_id, ingestion.actor()
+    SELECT row_id, 'processing_status', lower(TG_OP), jsonb_strip_nulls(changed), revision, ingestion.carried_epoch(), write_id,
+        ingestion.actor()
     FROM public.people WHERE id = NEW.person_id;
     RETURN NULL;
 END
@@ -137,7 +139,8 @@ BEGIN
         END IF;
     END IF;
     INSERT INTO ingestion.history (row_id, table_name, operation, changed, revision, epoch, write_id, actor)
-    SELECT row_id, 's3_metadata', lower(TG_OP), changed, revision, ingestion.carried_epoch(), write_id, ingestion.actor()
+    SELECT row_id, 's3_metadata', lower(TG_OP), jsonb_strip_nulls(changed), revision, ingestion.carried_epoch(), write_id,
+        ingestion.actor()
     FROM public.people WHERE id = NEW.person_id;
     RETURN NULL;
 END
