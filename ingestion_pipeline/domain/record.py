@@ -8,6 +8,8 @@ and rejections, where the whole row cannot be loaded.
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
 from typing import Protocol, assert_never
 
 from ingestion_pipeline.domain.cells import Reason, read, text_fault
@@ -47,7 +49,9 @@ class Rejection:
 
 
 _PLAIN = r'[^"\\\x00-\x1f]*'
-_ONE_ENTRY = re.compile(rf'\{{"{_PLAIN}": "{_PLAIN}"\}}')
+_ENTRY = rf'"({_PLAIN})": "{_PLAIN}"'
+_ENTRIES = re.compile(rf"\{{(?:{_ENTRY}(?:, {_ENTRY})*)?\}}")
+_KEYS = re.compile(_ENTRY)
 
 
 class Examination:
@@ -169,10 +173,25 @@ def _is_plain(codec: Codec) -> Callable[[str], object]:
         case Codec.FLAG:
             return "yes".__eq__
         case Codec.MAP:
-            return _ONE_ENTRY.fullmatch
+            return _is_plain_map
         case Codec.TIMESTAMP:
-            return lambda _text: False
+            return _is_plain_timestamp
         case Codec.TEXT | Codec.NULLABLE_TEXT:
             return lambda _text: True
         case _:
             assert_never(codec)
+
+
+def _is_plain_map(text: str) -> bool:
+    if _ENTRIES.fullmatch(text) is None:
+        return False
+    keys = [(len(key), key) for key in map(str.encode, _KEYS.findall(text))]
+    return all(one < other for one, other in pairwise(keys))
+
+
+def _is_plain_timestamp(text: str) -> bool:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return moment.tzinfo is None and moment.isoformat() == text

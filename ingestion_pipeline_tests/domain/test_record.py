@@ -1,6 +1,8 @@
 """The bulk path: it must find exactly what reading every cell would find."""
 
+import json
 from collections.abc import Sequence
+from datetime import datetime
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from ingestion_pipeline.domain.cells import Reason, read
 from ingestion_pipeline.domain.columns import BY_NAME, COLUMNS, Codec, Column
-from ingestion_pipeline.domain.record import Correction, Examination, ParsedRows, Rejection
+from ingestion_pipeline.domain.record import Correction, Examination, ParsedRows, Rejection, _is_plain
 
 NAMES = tuple(column.name for column in COLUMNS)
 
@@ -128,3 +130,33 @@ def test_a_text_at_its_limit_is_no_exception(column: Column) -> None:
     assert examined(row(**{column.name: "x" * (column.limit + 1)})) == [
         Rejection(1, column.name, Reason.TOO_LONG)
     ]
+
+
+MAPS = st.lists(
+    st.tuples(st.text('ab\u00e9"\\: ,}\x7f\n', max_size=3), st.text('a"\\:, \u2028', max_size=3)), max_size=3
+)
+TIMES = (
+    st.datetimes().map(datetime.isoformat)
+    | st.text("0123456789-:T .Z+", max_size=27)
+    | st.datetimes().map(lambda moment: moment.strftime("%Y-%m-%d %H:%M:%S.%f"))
+)
+
+
+@settings(max_examples=400)
+@given(entries=MAPS, ascii_only=st.booleans(), separators=st.sampled_from([(", ", ": "), (",", ":")]))
+def test_a_map_that_passes_quickly_is_canonical(
+    entries: list[tuple[str, str]], *, ascii_only: bool, separators: tuple[str, str]
+) -> None:
+    text = json.dumps(dict(entries), ensure_ascii=ascii_only, separators=separators)
+    twice = text[:-1] + ", " + text[1:]
+    for one in (text, twice, text + " "):
+        if _is_plain(Codec.MAP)(one):
+            assert read(BY_NAME["s3_paths"], one).verbatim is None
+
+
+@settings(max_examples=400)
+@given(TIMES)
+def test_a_timestamp_that_passes_quickly_is_canonical(text: str) -> None:
+    canonical = read(BY_NAME["last_download_attempt"], text).verbatim is None
+    if text:
+        assert bool(_is_plain(Codec.TIMESTAMP)(text)) == canonical

@@ -191,8 +191,10 @@ def test_a_file_with_one_change_stages_one_row(
         "UPDATE processing_status SET permanent_failure = NULL",
         "UPDATE people SET link = ''",
         "DELETE FROM s3_metadata",
-        "INSERT INTO ingestion.quarantine (scope, reason, row_id, column_name, raw, file_sha256)"
-        " VALUES ('cell', 'not_a_flag', '7', 'processed', '{\"processed\": \"x\"}', '')",
+        (
+            "INSERT INTO ingestion.quarantine (scope, reason, row_id, column_name, raw, file_sha256)"
+            " VALUES ('cell', 'not_a_flag', '7', 'processed', '{\"processed\": \"x\"}', '')"
+        ),
     ],
 )
 @pytest.mark.parametrize("row", [person(7), person(7, processed="TRUE")])
