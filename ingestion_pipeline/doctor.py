@@ -9,8 +9,8 @@ from itertools import islice
 from pathlib import Path
 
 from ingestion_pipeline.app import Pipeline, open_pipeline
-from ingestion_pipeline.app.places import READ
 from ingestion_pipeline.domain.errors import PipelineError
+from ingestion_pipeline.domain.reports import READ
 from ingestion_pipeline.stores.postgres import schema
 from ingestion_pipeline.stores.postgres.tables import durability
 

@@ -26,7 +26,7 @@ from ingestion_pipeline.app.restoring import Restoring
 from ingestion_pipeline.app.spreadsheets import Spreadsheets
 from ingestion_pipeline.app.timed import timed
 from ingestion_pipeline.app.writing import Writing
-from ingestion_pipeline.domain.asking import FindReport, SearchReport
+from ingestion_pipeline.domain.asking import FOUND, FindReport, SearchReport
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.cells import Value
 from ingestion_pipeline.domain.change import Change
@@ -37,10 +37,10 @@ from ingestion_pipeline.domain.phase import Side
 from ingestion_pipeline.domain.ports import Progress, Sink, Step
 from ingestion_pipeline.domain.quarantine import Decision, Entry
 from ingestion_pipeline.domain.receipt import Write, WriteReceipt, checked
-from ingestion_pipeline.domain.reports import CompareReport, State, SyncReport
+from ingestion_pipeline.domain.reports import FIRST, CompareReport, State, SyncReport
 from ingestion_pipeline.domain.timing import Timings
 from ingestion_pipeline.domain.version import Form, Version
-from ingestion_pipeline.operations.compare import FIRST, compare
+from ingestion_pipeline.operations.compare import compare
 from ingestion_pipeline.operations.delete import DeleteReport
 from ingestion_pipeline.operations.export import ExportReport, export
 from ingestion_pipeline.operations.inspect import InspectReport, inspect
@@ -65,9 +65,6 @@ if TYPE_CHECKING:
 
 GROUP = 500
 """People made durable together where many are written."""
-
-FOUND = 20
-"""What a question shows unless more is asked for."""
 
 
 class Pipeline:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.errors import SettingsError
 from ingestion_pipeline.domain.phase import Phase
-from ingestion_pipeline.domain.reports import State
+from ingestion_pipeline.domain.reports import READ, State
 from ingestion_pipeline.settings import Settings
 from ingestion_pipeline.stores.bucket.chain import Chain
 from ingestion_pipeline.stores.bucket.folder import Folder
@@ -26,9 +26,6 @@ from ingestion_pipeline.stores.timings import recorder
 
 ConnectS3 = Callable[..., Any]
 Answer = TypeVar("Answer")
-
-READ = "read"
-"""What is said where the replica answered."""
 
 
 class Places:

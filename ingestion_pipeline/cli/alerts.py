@@ -1,15 +1,18 @@
 """`ingest alerts`: whether alerts arrive, and who watches without Dagster."""
 
 import threading
+from typing import TYPE_CHECKING
 
 import click
 
-from ingestion_pipeline.app.alerting import Alerting, Outcome
-from ingestion_pipeline.app.watching import Watch
 from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.frame import Frame, as_json_line, command
 from ingestion_pipeline.cli.stopping import until_stopped
 from ingestion_pipeline.domain.errors import Exit, PipelineError
+
+if TYPE_CHECKING:
+    from ingestion_pipeline.app.alerting import Outcome
+    from ingestion_pipeline.app.watching import Watch
 
 EVERY = 30.0
 """Seconds from one look to the next."""
@@ -27,6 +30,8 @@ def test(frame: Frame) -> Exit:
 
     Exits 4 if one could not be told.
     """
+    from ingestion_pipeline.app.alerting import Alerting  # noqa: PLC0415 - --help does not wait for it
+
     with frame.pipeline() as pipeline:
         deliveries = Alerting(pipeline.settings).test()
     answer = {
@@ -58,6 +63,8 @@ def watch(frame: Frame, *, every: float) -> None:
 
     One at a time is enough for a site: where there is one already, it says so and ends with 0.
     """
+    from ingestion_pipeline.app.watching import Watch  # noqa: PLC0415 - --help does not wait for it
+
     with until_stopped() as stopped, Watch(frame.config) as watching, watching.memory.watching() as is_alone:
         if frame.as_json:
             click.echo(as_json_line({"watching": is_alone, "every": every}))
@@ -67,7 +74,7 @@ def watch(frame: Frame, *, every: float) -> None:
             _look_on(frame, watching, stopped, every)
 
 
-def _look_on(frame: Frame, watching: Watch, stopped: threading.Event, every: float) -> None:
+def _look_on(frame: Frame, watching: "Watch", stopped: threading.Event, every: float) -> None:
     while not stopped.is_set():
         try:
             outcome = watching.look()
@@ -80,7 +87,7 @@ def _look_on(frame: Frame, watching: Watch, stopped: threading.Event, every: flo
         stopped.wait(every)
 
 
-def _answer(outcome: Outcome) -> dict[str, object]:
+def _answer(outcome: "Outcome") -> dict[str, object]:
     return {
         "at": outcome.look.at,
         "wrong": [one.key for one in outcome.look.troubles],

@@ -2,11 +2,10 @@
 
 import click
 
-from ingestion_pipeline.app.pipeline import FOUND
-from ingestion_pipeline.app.places import READ
 from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.frame import Frame, command
-from ingestion_pipeline.domain.asking import FindReport, SearchReport, Shared
+from ingestion_pipeline.domain.asking import FOUND, FindReport, SearchReport, Shared
+from ingestion_pipeline.domain.reports import READ
 
 _limited = click.option(
     "--limit",

@@ -1,15 +1,17 @@
 """`ingest backup`, `ingest drill`: dumps of the database, and trying out what was published."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ingestion_pipeline.app import Pipeline
 from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.frame import Frame, command
 from ingestion_pipeline.domain.errors import Exit
 from ingestion_pipeline.domain.phase import Phase
-from ingestion_pipeline.operations.drill import Drilled
+
+if TYPE_CHECKING:
+    from ingestion_pipeline.app import Pipeline
+    from ingestion_pipeline.operations.drill import Drilled
 
 
 @click.command()
@@ -41,7 +43,7 @@ def drill(frame: Frame) -> Exit:
     return Exit.DONE if answer["passed"] else Exit.FINDING
 
 
-def _tried(pipeline: Pipeline) -> list[tuple[str, Drilled]]:
+def _tried(pipeline: "Pipeline") -> list[tuple[str, "Drilled"]]:
     tried = [("version", pipeline.backups.drill_version())]
     dump = pipeline.backups.drill_dump()
     if dump.key is not None or pipeline.in_force().phase is not Phase.ORIGINAL:

@@ -1,7 +1,7 @@
 """The commands: each opens the pipeline, calls one verb and answers."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,11 +22,12 @@ from ingestion_pipeline.cli.restore import restore
 from ingestion_pipeline.cli.versions import export, prune, versions
 from ingestion_pipeline.cli.writing import delete, history, settle, write
 from ingestion_pipeline.domain.errors import Exit
-from ingestion_pipeline.domain.pending import Pending
-from ingestion_pipeline.domain.phase_change import PhaseChange
-from ingestion_pipeline.domain.reports import CompareReport, Normalised, SyncReport
-from ingestion_pipeline.operations.compare import FIRST
-from ingestion_pipeline.operations.status import StatusReport
+from ingestion_pipeline.domain.reports import FIRST, CompareReport, Normalised, SyncReport
+
+if TYPE_CHECKING:
+    from ingestion_pipeline.domain.pending import Pending
+    from ingestion_pipeline.domain.phase_change import PhaseChange
+    from ingestion_pipeline.operations.status import StatusReport
 
 SHOWN = 20
 """Differences shown to people; --json names all that were asked for."""
@@ -53,7 +54,7 @@ def status(frame: Frame) -> None:
     frame.answer(_status_answer(report), lambda: _show_status(report))
 
 
-def _status_answer(report: StatusReport) -> dict[str, Any]:
+def _status_answer(report: "StatusReport") -> dict[str, Any]:
     return {
         "phase": {"wanted": report.wanted, "in_force": report.in_force, "epoch": report.epoch},
         "authority": report.authority,
@@ -69,7 +70,7 @@ def _status_answer(report: StatusReport) -> dict[str, Any]:
     }
 
 
-def _show_status(report: StatusReport) -> None:
+def _show_status(report: "StatusReport") -> None:
     pairs: list[tuple[str, object]] = [
         ("phase", report.in_force or "not begun"),
         ("wanted", report.wanted),
@@ -87,12 +88,12 @@ def _show_status(report: StatusReport) -> None:
     show.rows("Status", [*pairs, *(("", f"because {reason}") for reason in report.why_not)])
 
 
-def _half_done(change: PhaseChange) -> str:
+def _half_done(change: "PhaseChange") -> str:
     verb = "advance" if change.move.is_forward else "rollback"
     return f"a change to {change.after}, begun at {change.at}: run `ingest phase {verb}` again"
 
 
-def _pending(pending: Pending) -> str:
+def _pending(pending: "Pending") -> str:
     waiting = f", the first for {pending.seconds:,.0f} s" if pending.all else ""
     return f"{pending.all:,}{waiting}"
 

@@ -1,21 +1,21 @@
 """`ingest db`: the schema, and the embedded server."""
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.frame import Frame, command
 from ingestion_pipeline.domain.errors import Exit, ProtectedError
-from ingestion_pipeline.stores.postgres import roles as role_store
-from ingestion_pipeline.stores.postgres import schema
-from ingestion_pipeline.stores.postgres.roles import Part, Role
+
+if TYPE_CHECKING:
+    from ingestion_pipeline.stores.postgres.roles import Role
 
 MAY = {
-    Part.OWNER: "change phase and schema, restore dumps, and all below",
-    Part.WRITER: "write, sync, settle, decide on quarantine, back up, and all below",
-    Part.READER: "read people, figures, phase and proofs; not history, not quarantine",
+    "owner": "change phase and schema, restore dumps, and all below",
+    "writer": "write, sync, settle, decide on quarantine, back up, and all below",
+    "reader": "read people, figures, phase and proofs; not history, not quarantine",
 }
 """What the members of a role may do, in a line."""
 
@@ -29,6 +29,8 @@ def database() -> None:
 @command
 def upgrade(frame: Frame) -> None:
     """Bring the schema to the revision this program needs."""
+    from ingestion_pipeline.stores.postgres import schema  # noqa: PLC0415 - --help does not wait for it
+
     with frame.pipeline() as pipeline:
         before = schema.current(pipeline.pool)
         schema.upgrade(pipeline.pool)
@@ -57,8 +59,10 @@ def roles(frame: Frame, *, create: bool) -> Exit:
     Their names are `database.roles` of the configuration. Whoever is to read or write is made a user of their
     own and a member of a role: GRANT ingestion_reader TO anna.
     """
+    from ingestion_pipeline.stores.postgres import roles as role_store  # noqa: PLC0415 - see upgrade
+
     with frame.pipeline() as pipeline:
-        names = {Part(part): name for part, name in pipeline.settings.database.roles}
+        names = {role_store.Part(part): name for part, name in pipeline.settings.database.roles}
         verb = role_store.create if create else role_store.found
         found = verb(pipeline.pool, names)
     answer = {"roles": [{"good": one.good, **dataclasses.asdict(one)} for one in found]}
@@ -70,7 +74,7 @@ def roles(frame: Frame, *, create: bool) -> Exit:
     return Exit.DONE if all(one.good for one in found) else Exit.FINDING
 
 
-def _set_up(role: Role) -> str:
+def _set_up(role: "Role") -> str:
     if not role.exists:
         return "missing: --create"
     if not role.is_group:
@@ -92,6 +96,8 @@ def downgrade(frame: Frame, *, revision: str, accept_loss: bool) -> None:
             code="brake",
             hint="If that is meant, run it again with --accept-loss.",
         )
+    from ingestion_pipeline.stores.postgres import schema  # noqa: PLC0415 - --help does not wait for it
+
     with frame.pipeline() as pipeline:
         before = schema.current(pipeline.pool)
         schema.downgrade(pipeline.pool, revision)

@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ingestion_pipeline.app import Pipeline, open_pipeline
 from ingestion_pipeline.domain.errors import Exit, PipelineError
+
+if TYPE_CHECKING:
+    from ingestion_pipeline.app import Pipeline
 
 _CONFIG_HELP = "The configuration file.  [default: config/config.yaml]"
 
@@ -36,8 +38,10 @@ class Frame:
     as_json: bool
 
     @contextmanager
-    def pipeline(self) -> Iterator[Pipeline]:
+    def pipeline(self) -> Iterator["Pipeline"]:
         """The site's pipeline."""
+        from ingestion_pipeline.app import open_pipeline  # noqa: PLC0415 - --help does not wait for it
+
         with open_pipeline(self.config) as pipeline:
             for ignored, ours in pipeline.settings.near_misses():
                 click.echo(f"ingest: section {ignored} is ignored; did you mean {ours}?", err=True)

@@ -2,20 +2,23 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ingestion_pipeline.app.changing import How
-from ingestion_pipeline.app.phases import Phases, Plan
 from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.frame import Frame, command, is_terminal
 from ingestion_pipeline.cli.progress import steps
 from ingestion_pipeline.domain.errors import Exit
 from ingestion_pipeline.domain.phase import Phase
-from ingestion_pipeline.domain.phase_change import PhaseChange
-from ingestion_pipeline.domain.transition import Condition, Verdict
-from ingestion_pipeline.operations.change_phase import ChangeReport
+from ingestion_pipeline.domain.transition import Condition
+
+if TYPE_CHECKING:
+    from ingestion_pipeline.app.changing import How
+    from ingestion_pipeline.app.phases import Phases, Plan
+    from ingestion_pipeline.domain.phase_change import PhaseChange
+    from ingestion_pipeline.domain.transition import Verdict
+    from ingestion_pipeline.operations.change_phase import ChangeReport
 
 
 @click.group()
@@ -32,7 +35,7 @@ def show_plan(frame: Frame) -> None:
     frame.answer(_plan_answer(plan), lambda: _show_plan(plan))
 
 
-def _plan_answer(plan: Plan) -> dict[str, Any]:
+def _plan_answer(plan: "Plan") -> dict[str, Any]:
     return {
         "phase": {"wanted": plan.wanted, "in_force": plan.state.phase, "epoch": plan.state.epoch},
         "moves": [
@@ -46,7 +49,7 @@ def _plan_answer(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _verdict_answer(verdict: Verdict) -> dict[str, Any]:
+def _verdict_answer(verdict: "Verdict") -> dict[str, Any]:
     return {
         "before": verdict.move.before,
         "after": verdict.move.after,
@@ -54,13 +57,13 @@ def _verdict_answer(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _show_plan(plan: Plan) -> None:
+def _show_plan(plan: "Plan") -> None:
     title = f"In force: {plan.state.phase}, epoch {plan.state.epoch}. Wanted: {plan.wanted}."
     lines = [line for verdict in plan.verdicts for line in _plan_lines(verdict)]
     show.table(title, ("move", "gate", "why not, and what next"), lines)
 
 
-def _plan_lines(verdict: Verdict) -> list[tuple[str, str, str]]:
+def _plan_lines(verdict: "Verdict") -> list[tuple[str, str, str]]:
     """A line a reason, with what the command itself does about it, or else what people can do."""
     verb = "advance" if verdict.move.is_forward else "rollback"
     reasons = [f"{one.why} ({one.what_next})" for one in verdict.unmet]
@@ -110,6 +113,9 @@ def advance(
     Without --to: to the phase that the configuration asks for if that lies ahead, else to the next one. What
     is done by hand stays until the configuration is edited. Exits 1 where a gate stays shut.
     """
+    from ingestion_pipeline.app.changing import How  # noqa: PLC0415 - --help does not wait for it
+    from ingestion_pipeline.app.phases import Phases  # noqa: PLC0415 - likewise
+
     how = How(_named(overrides), because, accept_loss=accept_loss, dry_run=dry_run)
     return _change(frame, to, how, Phases.advance)
 
@@ -133,6 +139,9 @@ def rollback(
     Without --to: to the phase before. What is done by hand stays until the configuration is edited. Exits 1
     where a gate stays shut.
     """
+    from ingestion_pipeline.app.changing import How  # noqa: PLC0415 - --help does not wait for it
+    from ingestion_pipeline.app.phases import Phases  # noqa: PLC0415 - likewise
+
     how = How(_named(overrides), because, drop_tables=drop_tables, dry_run=dry_run)
     return _change(frame, to, how, Phases.rollback)
 
@@ -142,7 +151,10 @@ def _named(overrides: tuple[str, ...]) -> frozenset[Condition]:
 
 
 def _change(
-    frame: Frame, to: str | None, how: How, change: Callable[[Phases, Phase | None, How], ChangeReport]
+    frame: Frame,
+    to: str | None,
+    how: "How",
+    change: Callable[["Phases", Phase | None, "How"], "ChangeReport"],
 ) -> Exit:
     with frame.pipeline() as pipeline, steps(hidden=frame.as_json or not is_terminal()) as step:
         wanted = pipeline.settings.wanted_phase
@@ -151,7 +163,7 @@ def _change(
     return Exit.DONE if report.shut is None else Exit.FINDING
 
 
-def _report_answer(report: ChangeReport) -> dict[str, Any]:
+def _report_answer(report: "ChangeReport") -> dict[str, Any]:
     return {
         "began": report.began.phase,
         "phase": report.state.phase,
@@ -164,7 +176,7 @@ def _report_answer(report: ChangeReport) -> dict[str, Any]:
     }
 
 
-def _show_report(report: ChangeReport, wanted: Phase) -> None:
+def _show_report(report: "ChangeReport", wanted: Phase) -> None:
     if report.dry_run:
         show.table("Would be done (nothing was changed)", ("step",), [(step,) for step in report.steps])
     elif report.changes:
@@ -181,17 +193,17 @@ def _show_report(report: ChangeReport, wanted: Phase) -> None:
         click.echo(f"The configuration asks for {wanted}: edit migration.phase, so that it says what holds.")
 
 
-def _show_changes(title: str, changes: tuple[PhaseChange, ...]) -> None:
+def _show_changes(title: str, changes: tuple["PhaseChange", ...]) -> None:
     header = ("epoch", "change", "at", "remarks")
     show.table(title, header, [_change_line(one) for one in changes])
 
 
-def _change_line(change: PhaseChange) -> tuple[object, ...]:
+def _change_line(change: "PhaseChange") -> tuple[object, ...]:
     at = change.at[:19].replace("T", " ")
     return change.epoch, f"{change.before}\n-> {change.after}", at, "; ".join(_remarks(change))
 
 
-def _remarks(change: PhaseChange) -> Iterator[str]:
+def _remarks(change: "PhaseChange") -> Iterator[str]:
     yield f"by {change.by}" if change.by_hand else "by the configuration"
     if change.pause is not None:
         yield f"writers paused {change.pause:.3f} s"

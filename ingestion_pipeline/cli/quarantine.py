@@ -6,7 +6,6 @@ from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.frame import Frame, command
 from ingestion_pipeline.cli.writing import by_column
 from ingestion_pipeline.domain.phase import Side
-from ingestion_pipeline.domain.quarantine import Decision
 
 
 @click.group()
@@ -43,6 +42,8 @@ def decide(frame: Frame, *, number: int, decision: str, text: tuple[str, ...]) -
     Where both sides changed a cell (conflict): drop keeps what PostgreSQL holds, accept takes what the CSV
     took in, fix writes other text.
     """
+    from ingestion_pipeline.domain.quarantine import Decision  # noqa: PLC0415 - --help does not wait for it
+
     with frame.pipeline() as pipeline:
         if decision != Decision.ACCEPT and pipeline.in_force().phase.authority is Side.CSV:
             # A brake must stop the sync that follows before the CSV is changed, not after.

@@ -2,13 +2,16 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ingestion_pipeline.app import Pipeline
 from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.frame import Frame, command
-from ingestion_pipeline.stores.atomic import Written
+
+if TYPE_CHECKING:
+    from ingestion_pipeline.app import Pipeline
+    from ingestion_pipeline.stores.atomic import Written
 
 
 @click.command()
@@ -49,8 +52,8 @@ def render(frame: Frame, *, target: Path, spreadsheet: bool, source: Path | None
 
 
 def _written(
-    pipeline: Pipeline, target: Path, source: Path | None, *, spreadsheet: bool
-) -> tuple[int, Written]:
+    pipeline: "Pipeline", target: Path, source: Path | None, *, spreadsheet: bool
+) -> tuple[int, "Written"]:
     if source is not None:
         return pipeline.spreadsheets.unescape_to(source, target)
     return pipeline.spreadsheets.render_to(target) if spreadsheet else pipeline.render_to(target)

@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ingestion_pipeline.app.reports import Report
 from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.frame import Frame, command
-from ingestion_pipeline.domain.figures import Figures, Processing
-from ingestion_pipeline.domain.timing import Latency
+
+if TYPE_CHECKING:
+    from ingestion_pipeline.app.reports import Report
+    from ingestion_pipeline.domain.figures import Figures, Processing
+    from ingestion_pipeline.domain.timing import Latency
 
 SHOWN = 15
 """Lines shown of what may have many; --json gives all of them."""
@@ -41,7 +43,7 @@ def report(frame: Frame, *, page: Path | None, stale: bool) -> None:
     frame.answer(answer, lambda: _show(found))
 
 
-def _answer(found: Report) -> dict[str, Any]:
+def _answer(found: "Report") -> dict[str, Any]:
     status = found.status
     return {
         "made_at": found.made_at,
@@ -72,7 +74,7 @@ def _answer(found: Report) -> dict[str, Any]:
     }
 
 
-def _show(found: Report) -> None:
+def _show(found: "Report") -> None:
     status = found.status
     waiting = f", the first for {status.pending.seconds:,.0f} s" if status.pending.all else ""
     show.rows(
@@ -95,7 +97,7 @@ def _show(found: Report) -> None:
         _show_figures(found.figures)
 
 
-def _show_changes(found: Report) -> None:
+def _show_changes(found: "Report") -> None:
     if not found.changes:
         click.echo("The phase has never been changed.")
         return
@@ -111,7 +113,7 @@ def _show_changes(found: Report) -> None:
     show.table("Phases", ("epoch", "change", "at (UTC)", "writers paused, s"), lines)
 
 
-def _show_comparisons(found: Report) -> None:
+def _show_comparisons(found: "Report") -> None:
     if not found.comparisons:
         click.echo("No comparison is known.")
         return
@@ -128,7 +130,7 @@ def _show_comparisons(found: Report) -> None:
     show.table(title, ("at (UTC)", "rows", "differences", "bytes equal"), lines)
 
 
-def _show_latencies(measured: Sequence[Latency]) -> None:
+def _show_latencies(measured: Sequence["Latency"]) -> None:
     if not measured:
         click.echo("Latencies: not measured yet.")
         return
@@ -139,7 +141,7 @@ def _show_latencies(measured: Sequence[Latency]) -> None:
     show.table("Latencies", ("operation", "p50, ms", "p95, ms", "p99, ms"), lines)
 
 
-def _show_figures(figures: Figures) -> None:
+def _show_figures(figures: "Figures") -> None:
     show.rows("Processing", _processing(figures.processing))
     types = [(one.type, f"{one.people:,}") for one in figures.types[:SHOWN]]
     _show_table(_titled("Types", len(figures.types)), ("type", "people"), types)
@@ -170,7 +172,7 @@ def _titled(title: str, number: int) -> str:
     return f"{title}: {SHOWN} of {number:,}" if number > SHOWN else title
 
 
-def _processing(found: Processing) -> Iterator[tuple[str, object]]:
+def _processing(found: "Processing") -> Iterator[tuple[str, object]]:
     undecided = {"in quarantine": found.in_quarantine, "undecided": found.undecided}
     yield from _counts({"people": found.people, **found.of_people, **undecided})
     yield "last download attempt", found.last_download_attempt

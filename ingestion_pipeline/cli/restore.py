@@ -4,21 +4,21 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ingestion_pipeline.app import Pipeline
-from ingestion_pipeline.app.database_backups import DatabaseRestored
-from ingestion_pipeline.app.restorable import How
-from ingestion_pipeline.app.restoring import RestoreReport
 from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.frame import Frame, command, is_terminal
 from ingestion_pipeline.cli.progress import bar
 from ingestion_pipeline.domain.errors import Exit
 from ingestion_pipeline.domain.phase import Side
-from ingestion_pipeline.operations import restore_dump
-from ingestion_pipeline.operations.restore import steps
+
+if TYPE_CHECKING:
+    from ingestion_pipeline.app import Pipeline
+    from ingestion_pipeline.app.database_backups import DatabaseRestored
+    from ingestion_pipeline.app.restorable import How
+    from ingestion_pipeline.app.restoring import RestoreReport
 
 BOTH = "both"
 
@@ -90,6 +90,8 @@ def restore(
         raise click.UsageError(f"--to is csv, postgres, both or the name of a file; {target} is none of them")
     if to_file and dry_run:
         raise click.UsageError("--dry-run goes with csv, postgres and both; a file changes nothing else")
+    from ingestion_pipeline.app.restorable import How  # noqa: PLC0415 - --help does not wait for it
+
     what = at or version or ""
     with frame.pipeline() as pipeline, bar(None, hidden=frame.as_json or not is_terminal()) as progress:
         how = How(accept_loss=accept_loss, dry_run=dry_run, progress=progress.read, step=progress.step)
@@ -108,13 +110,13 @@ def restore(
     return Exit.FINDING if report.equal is False else Exit.DONE
 
 
-def _to_site(pipeline: Pipeline, what: str | datetime, how: How) -> RestoreReport:
+def _to_site(pipeline: "Pipeline", what: str | datetime, how: "How") -> "RestoreReport":
     if isinstance(what, datetime):
         return pipeline.restore.as_of(what, how)
     return pipeline.restore.version(what, how)
 
 
-def _to_file(pipeline: Pipeline, what: str | datetime, target: Path, how: How) -> dict[str, Any]:
+def _to_file(pipeline: "Pipeline", what: str | datetime, target: Path, how: "How") -> dict[str, Any]:
     if isinstance(what, datetime):
         written = pipeline.restore.as_of_to(what, target, accept_loss=how.accept_loss)
         source = what.isoformat()
@@ -124,7 +126,7 @@ def _to_file(pipeline: Pipeline, what: str | datetime, target: Path, how: How) -
     return {"source": source, "path": str(target), "sha256": written.sha256, "size": written.size}
 
 
-def _say_dump(frame: Frame, report: DatabaseRestored) -> Exit:
+def _say_dump(frame: Frame, report: "DatabaseRestored") -> Exit:
     answer = {
         "source": report.key,
         "phase": report.state.phase,
@@ -140,13 +142,15 @@ def _say_dump(frame: Frame, report: DatabaseRestored) -> Exit:
     return Exit.FINDING if report.equal is False else Exit.DONE
 
 
-def _show_dump(report: DatabaseRestored) -> None:
+def _show_dump(report: "DatabaseRestored") -> None:
     pairs: list[tuple[str, object]] = [
         ("dump", report.key),
         ("people in it", f"{report.rows:,}"),
         ("phase", report.state.phase),
     ]
     if report.dry_run:
+        from ingestion_pipeline.operations import restore_dump  # noqa: PLC0415 - see restore
+
         _show_steps(restore_dump.steps(report.state.phase))
         show.rows("The dump is whole", pairs)
         return
@@ -164,7 +168,7 @@ def _show_steps(named: tuple[str, ...]) -> None:
     show.table("Would be done (nothing was changed)", ("", "step"), list(enumerate(named, start=1)))
 
 
-def _answer(report: RestoreReport) -> dict[str, Any]:
+def _answer(report: "RestoreReport") -> dict[str, Any]:
     weighed = report.restored.weighed
     return {
         "source": report.source,
@@ -182,7 +186,7 @@ def _answer(report: RestoreReport) -> dict[str, Any]:
     }
 
 
-def _show(report: RestoreReport) -> None:
+def _show(report: "RestoreReport") -> None:
     weighed, sides = report.restored.weighed, report.restored.sides
     pairs: list[tuple[str, object]] = [
         ("restored", report.source),
@@ -193,6 +197,8 @@ def _show(report: RestoreReport) -> None:
         ("deleted", f"{weighed.deleted:,}"),
     ]
     if report.dry_run:
+        from ingestion_pipeline.operations.restore import steps  # noqa: PLC0415 - see restore
+
         _show_steps(steps(report.phase))
         show.rows("Would come of it", pairs)
         return
@@ -206,7 +212,7 @@ def _show(report: RestoreReport) -> None:
     show.rows("Restored", pairs)
 
 
-def _equal(report: RestoreReport) -> str:
+def _equal(report: "RestoreReport") -> str:
     if len(report.restored.sides) == 1:
         return f"{report.phase.follower} has yet to get it: run `ingest settle`"
     return _EQUAL[report.equal]

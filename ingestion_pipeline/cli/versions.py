@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.frame import Frame, command
 from ingestion_pipeline.domain.errors import Exit
-from ingestion_pipeline.domain.version import Manifest, Version
+
+if TYPE_CHECKING:
+    from ingestion_pipeline.domain.version import Manifest, Version
 
 SHOWN = 20
 """Versions shown unless more are asked for."""
@@ -63,13 +65,13 @@ def versions(frame: Frame, *, limit: int, show_all: bool, dumps: bool, unread: b
     return Exit.DONE if all(version.amiss is None for version in listing) else Exit.FINDING
 
 
-def _version(version: Version, *, read: bool) -> dict[str, Any]:
+def _version(version: "Version", *, read: bool) -> dict[str, Any]:
     good = None if version.good and not read else version.good
     found = {"key": version.key, "good": good, "amiss": version.amiss}
     return found if version.manifest is None else found | _manifest(version.manifest)
 
 
-def _manifest(manifest: Manifest) -> dict[str, Any]:
+def _manifest(manifest: "Manifest") -> dict[str, Any]:
     content, stored = manifest.content, manifest.stored
     return {
         "key": manifest.key,
@@ -86,7 +88,7 @@ def _manifest(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def _line(version: Version, *, read: bool) -> tuple[object, ...]:
+def _line(version: "Version", *, read: bool) -> tuple[object, ...]:
     name = version.key.rpartition("/")[2]
     standing = version.amiss or ("good" if read else "not read")
     if version.manifest is None:
@@ -114,7 +116,7 @@ def prune(frame: Frame, *, dry_run: bool) -> None:
     frame.answer(answer, _shown_pruned(gone, is_all=keep.is_all, dry_run=dry_run))
 
 
-def _shown_pruned(gone: list[Manifest], *, is_all: bool, dry_run: bool) -> Callable[[], None]:
+def _shown_pruned(gone: list["Manifest"], *, is_all: bool, dry_run: bool) -> Callable[[], None]:
     def shown() -> None:
         if is_all:
             click.echo("All are kept: exports.keep asks for nothing else.")

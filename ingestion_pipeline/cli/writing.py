@@ -3,17 +3,19 @@
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.frame import Frame, as_json_line, command, is_terminal
 from ingestion_pipeline.cli.progress import counter
-from ingestion_pipeline.domain.change import Change
 from ingestion_pipeline.domain.errors import Exit, InputRefusedError, PipelineError, Place, SettingsError
-from ingestion_pipeline.domain.receipt import Write, WriteReceipt, checked
-from ingestion_pipeline.operations.settle import SettleReport
+
+if TYPE_CHECKING:
+    from ingestion_pipeline.domain.change import Change
+    from ingestion_pipeline.domain.receipt import Write, WriteReceipt
+    from ingestion_pipeline.operations.settle import SettleReport
 
 SHOWN = 60
 """Characters of a cell shown to people; --json has all of them."""
@@ -63,8 +65,8 @@ def by_column(cells: tuple[str, ...]) -> dict[str, str]:
     return columns
 
 
-def _receipt(receipt: WriteReceipt) -> dict[str, Any]:
-    return {name: getattr(receipt, name) for name in WriteReceipt.__dataclass_fields__}
+def _receipt(receipt: "WriteReceipt") -> dict[str, Any]:
+    return {name: getattr(receipt, name) for name in receipt.__dataclass_fields__}
 
 
 def _write_lines(frame: Frame) -> None:
@@ -84,7 +86,7 @@ def _write_lines(frame: Frame) -> None:
         click.echo(f"{written:,} written")
 
 
-def _parsed(lines: Iterable[bytes]) -> Iterator[Write]:
+def _parsed(lines: Iterable[bytes]) -> Iterator["Write"]:
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
@@ -94,7 +96,9 @@ def _parsed(lines: Iterable[bytes]) -> Iterator[Write]:
                 raise InputRefusedError(error.message, error.code, place, error.hint) from None
 
 
-def _write(line: bytes) -> Write:
+def _write(line: bytes) -> "Write":
+    from ingestion_pipeline.domain.receipt import checked  # noqa: PLC0415 - --help does not wait for it
+
     try:
         person = json.loads(line)
     except (ValueError, RecursionError):
@@ -148,12 +152,12 @@ def settle(frame: Frame, *, accept_loss: bool) -> Exit:
     """Bring the follower what the authority has and it has not. Exits 1 where that found conflicts."""
     with frame.pipeline() as pipeline:
         report = pipeline.settle(accept_loss=accept_loss)
-    answer = {name: getattr(report, name) for name in SettleReport.__dataclass_fields__}
+    answer = {name: getattr(report, name) for name in report.__dataclass_fields__}
     frame.answer(answer, lambda: _show_settled(report))
     return Exit.FINDING if report.conflicts else Exit.DONE
 
 
-def _show_settled(report: SettleReport) -> None:
+def _show_settled(report: "SettleReport") -> None:
     pairs: list[tuple[str, object]] = [
         ("phase", report.phase),
         ("follower", report.follower),
@@ -185,7 +189,7 @@ def history(frame: Frame, *, row_id: str) -> Exit:
     return Exit.DONE if changes else Exit.FINDING
 
 
-def _lines(change: Change) -> Iterator[tuple[object, ...]]:
+def _lines(change: "Change") -> Iterator[tuple[object, ...]]:
     what = (f"{change.at:%Y-%m-%d %H:%M:%S}", change.revision, change.actor, change.operation)
     changed: Mapping[str, tuple[Any, Any]] = change.changed or {}
     if not changed:

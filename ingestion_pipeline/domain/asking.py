@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+FOUND = 20
+"""What a question shows unless more is asked for."""
+
 COUNTED = 10_000
 """People in whom words are found that are counted and ranked; beyond that, they are more."""
 

@@ -6,6 +6,12 @@ from ingestion_pipeline.domain.difference import Difference
 from ingestion_pipeline.domain.errors import epochs_contradict
 from ingestion_pipeline.domain.phase import Phase
 
+FIRST = 10_000
+"""Differences named at most, unless more are asked for; all are counted."""
+
+READ = "read"
+"""What is said where the replica answered."""
+
 
 @dataclass(frozen=True, slots=True)
 class State:

@@ -11,12 +11,9 @@ from ingestion_pipeline.domain.pending import Dirty
 from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.ports import Csv, HeldCsv, Progress, Snapshot, Tables
 from ingestion_pipeline.domain.proof import Proof
-from ingestion_pipeline.domain.reports import Compared, CompareReport, State
+from ingestion_pipeline.domain.reports import FIRST, Compared, CompareReport, State
 from ingestion_pipeline.operations.rehearse import rehearse
 from ingestion_pipeline.operations.settle import bring_postgres_level, level
-
-FIRST = 10_000
-"""Differences named at most, unless more are asked for; all are counted."""
 
 
 def compare(
