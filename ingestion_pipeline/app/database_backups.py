@@ -11,9 +11,10 @@ from ingestion_pipeline.app.published import fetched, manifest_of
 from ingestion_pipeline.app.restorable import AS_USUAL, How, Restorable
 from ingestion_pipeline.app.timed import timed
 from ingestion_pipeline.domain.brake import Brakes
+from ingestion_pipeline.domain.counting import Counted
 from ingestion_pipeline.domain.errors import SettingsError
 from ingestion_pipeline.domain.phase import Phase, Side
-from ingestion_pipeline.domain.ports import Sink
+from ingestion_pipeline.domain.ports import Progress, Sink
 from ingestion_pipeline.domain.reports import State
 from ingestion_pipeline.domain.version import Content, Form, Manifest, Version
 from ingestion_pipeline.operations.drill import Drilled, drill
@@ -67,23 +68,26 @@ class DatabaseBackups:
         return self._places.backups.place
 
     @timed("backup")
-    def make(self, *, run_id: str | None = None) -> Manifest:
+    def make(self, *, run_id: str | None = None, progress: Progress | None = None) -> Manifest:
         """Dump the database, and publish the dump; gives its manifest.
 
         Args:
             run_id: The Dagster run that asks, if one does.
+            progress: Told how many bytes have been dumped.
 
         Raises:
             SettingsError: In original PostgreSQL has no part.
             UnavailableError: A place is away, or pg_dump is missing or too old.
         """
         self._refuse_original()
-        return self._made(run_id=run_id)[0]
+        return self._made(run_id=run_id, progress=progress)[0]
 
-    def _made(self, *, run_id: str | None = None, before: str | None = None) -> tuple[Manifest, str]:
+    def _made(
+        self, *, run_id: str | None = None, before: str | None = None, progress: Progress | None = None
+    ) -> tuple[Manifest, str]:
         """A dump that was published, and the position of the tables in it."""
         with self._places.backups.draft(Form.DUMP) as new:
-            found = dumping.dump(self._places.pool, new)
+            found = dumping.dump(self._places.pool, Counted(new, progress))
             content = Content(
                 sha256=found.sha256,
                 size=found.size,
@@ -123,6 +127,7 @@ class DatabaseBackups:
         manifest = manifest_of(self._places.backups, name)
         with self._places.csv.scratch() as new:
             how.step("receiving")
+            how.size(manifest.content.size)
             fetched(self._places.backups, manifest, new, how.progress)
             if how.dry_run:
                 self._look(state)

@@ -30,6 +30,7 @@ from ingestion_pipeline.domain.asking import FOUND, FindReport, SearchReport
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.cells import Value
 from ingestion_pipeline.domain.change import Change
+from ingestion_pipeline.domain.counting import Counted
 from ingestion_pipeline.domain.dialect import Dialect
 from ingestion_pipeline.domain.errors import ProtectedError, SettingsError
 from ingestion_pipeline.domain.health import Health
@@ -445,20 +446,20 @@ class Pipeline:
         return self.tables.render(sink)
 
     @timed("render")
-    def render_to(self, target: Path) -> tuple[int, Written]:
+    def render_to(self, target: Path, progress: Progress | None = None) -> tuple[int, Written]:
         """Put the CSV that PostgreSQL holds in a file's place; gives its rows and what lies there."""
         refuse_unless_file(target)
         if target.resolve() != self.csv.path.resolve():
-            return self._rendered(target)
+            return self._rendered(target, progress)
         with self.csv.held() as held:
             self._refuse_overwriting(held.state() or self.tables.state())
-            rendered = self._rendered(target)
+            rendered = self._rendered(target, progress)
             held.adopt()
             return rendered
 
-    def _rendered(self, target: Path) -> tuple[int, Written]:
+    def _rendered(self, target: Path, progress: Progress | None) -> tuple[int, Written]:
         with draft(target) as new:
-            rows, _ = self.tables.render(new)
+            rows, _ = self.tables.render(Counted(new, progress))
             return rows, new.replace()
 
     def _refuse_overwriting(self, state: State | None) -> None:
@@ -470,11 +471,13 @@ class Pipeline:
             )
 
     @timed("export")
-    def export(self, *, run_id: str | None = None) -> ExportReport:
+    def export(self, *, run_id: str | None = None, progress: Progress | None = None) -> ExportReport:
         """Publish a version, if the newest is not the same already; see `operations.export`."""
-        return self._export(run_id=run_id)
+        return self._export(run_id=run_id, progress=progress)
 
-    def _export(self, *, run_id: str | None = None, before: str | None = None) -> ExportReport:
+    def _export(
+        self, *, run_id: str | None = None, before: str | None = None, progress: Progress | None = None
+    ) -> ExportReport:
         schema.ensure(self.pool)
         return export(
             self.csv,
@@ -485,6 +488,7 @@ class Pipeline:
             form=Form.ZSTD if self.settings.exports.compress else Form.CSV,
             run_id=run_id,
             before=before,
+            progress=progress,
         )
 
     def listing(self, *, read: bool = True) -> Iterator[Version]:

@@ -1,5 +1,6 @@
 """What was published of a site: found by name, and fetched."""
 
+from ingestion_pipeline.domain.counting import Counted
 from ingestion_pipeline.domain.errors import InputRefusedError, SettingsError
 from ingestion_pipeline.domain.ports import Progress, Sink
 from ingestion_pipeline.domain.version import Manifest, Version
@@ -70,22 +71,6 @@ def fetched(chain: Chain, manifest: Manifest, sink: Sink, progress: Progress | N
         InputRefusedError: It is damaged; the hint names the one before that is good.
     """
     try:
-        chain.fetch(manifest, _Counted(sink, progress))
+        chain.fetch(manifest, Counted(sink, progress))
     except InputRefusedError as error:
         raise refused(chain, manifest.key, error.message) from None
-
-
-class _Counted:
-    """Passes bytes on, and tells how many have come."""
-
-    def __init__(self, sink: Sink, progress: Progress | None) -> None:
-        self._sink = sink
-        self._progress = progress
-        self._size = 0
-
-    def write(self, data: bytes, /) -> None:
-        """Pass some bytes on."""
-        self._sink.write(data)
-        self._size += len(data)
-        if self._progress is not None:
-            self._progress(self._size)

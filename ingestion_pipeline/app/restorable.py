@@ -28,6 +28,7 @@ class How:
         dry_run: Say what would be done, and change nothing.
         progress: Told how many bytes have been received, and then read.
         step: Told the name of each longer step as it begins.
+        size: Told how many bytes there are to receive and to read, where that is known.
     """
 
     to: Side | None = None
@@ -35,6 +36,7 @@ class How:
     dry_run: bool = False
     progress: Progress | None = None
     step: Step = lambda _name: None
+    size: Progress = lambda _size: None
 
 
 AS_USUAL = How()

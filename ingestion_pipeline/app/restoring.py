@@ -80,6 +80,7 @@ class Restoring:
             UnavailableError: A side, or the place where versions lie, is away.
         """
         manifest = manifest_of(self._places.versions, name)
+        how.size(manifest.content.size)
         return self._restored(manifest.key, lambda _, sink: self._fetch(manifest, sink, how.progress), how)
 
     @timed("restore")
@@ -103,15 +104,22 @@ class Restoring:
 
     @timed("restore_to_file")
     def version_to(
-        self, name: str, target: Path, progress: Progress | None = None
+        self, name: str, target: Path, progress: Progress | None = None, size: Progress = lambda _size: None
     ) -> tuple[Manifest, Written]:
         """Write a version to a file; gives its manifest and what lies there.
+
+        Args:
+            name: `latest`, the version's key, or the last part of it.
+            target: The file.
+            progress: Told how many bytes have been received.
+            size: Told how many there are.
 
         Raises:
             InputRefusedError: The version is damaged; the file is as it was.
             ProtectedError: The file is the site's CSV.
         """
         manifest = manifest_of(self._places.versions, name)
+        size(manifest.content.size)
         return manifest, self._written(target, lambda sink: self._fetch(manifest, sink, progress))
 
     @timed("restore_to_file")

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ingestion_pipeline.cli import show
-from ingestion_pipeline.cli.frame import Frame, command, is_terminal
-from ingestion_pipeline.cli.progress import slow_counter
+from ingestion_pipeline.cli.frame import Frame, command
 from ingestion_pipeline.domain.errors import Exit
 from ingestion_pipeline.domain.phase import Phase
 
@@ -35,8 +34,8 @@ def adopt(frame: Frame, *, path: Path, csv: str | None, as_diff: bool, write: bo
     from ingestion_pipeline.app.adopting import adopt as adopt_checkout  # noqa: PLC0415 - others start quicker
     from ingestion_pipeline.domain.adoption.patching import unified  # noqa: PLC0415 - likewise
 
-    with slow_counter("files", hidden=frame.as_json or not is_terminal()) as step:
-        report = adopt_checkout(path, csv, write=write, step=step)
+    with frame.bar("reading", unit="files") as progress:
+        report = adopt_checkout(path, csv, write=write, step=progress.count)
     diff = unified(report.findings.patches) if as_diff else None
     frame.answer(_answer(report, diff), _shown(report, diff))
     return Exit.DONE if report.is_clean else Exit.FINDING

@@ -27,7 +27,7 @@ def search(frame: Frame, *, words: str, limit: int) -> None:
     phrase, `ada or grace`, `engine -steam`. A name weighs more than a document. PostgreSQL answers, in every
     phase but original.
     """
-    with frame.pipeline() as pipeline:
+    with frame.pipeline() as pipeline, frame.bar("asking"):
         report = pipeline.search(words, limit)
     told = ("total", "more", "behind", "csv_changed", "replica", "hits")
     answer = {name: getattr(report, name) for name in told}
@@ -66,7 +66,7 @@ def find(
 
     PostgreSQL answers, in every phase but original.
     """
-    with frame.pipeline() as pipeline:
+    with frame.pipeline() as pipeline, frame.bar("asking"):
         report = pipeline.find(
             uuid=uuid,
             path=path,

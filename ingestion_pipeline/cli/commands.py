@@ -11,10 +11,10 @@ from ingestion_pipeline.cli.alerts import alerts
 from ingestion_pipeline.cli.asking import find, search
 from ingestion_pipeline.cli.backups import backup, drill
 from ingestion_pipeline.cli.database import database
-from ingestion_pipeline.cli.frame import Frame, command, is_terminal
+from ingestion_pipeline.cli.frame import Frame, command
 from ingestion_pipeline.cli.health import health, metrics
 from ingestion_pipeline.cli.phase import phase
-from ingestion_pipeline.cli.progress import bar
+from ingestion_pipeline.cli.progress import size_of
 from ingestion_pipeline.cli.quarantine import quarantine
 from ingestion_pipeline.cli.render import render
 from ingestion_pipeline.cli.report import report
@@ -49,7 +49,7 @@ def ingest(**_options: Any) -> None:
 @command
 def status(frame: Frame) -> None:
     """Say where the site stands: phase, who leads, what is open."""
-    with frame.pipeline() as pipeline:
+    with frame.pipeline() as pipeline, frame.bar("looking"):
         report = pipeline.status()
     frame.answer(_status_answer(report), lambda: _show_status(report))
 
@@ -109,7 +109,7 @@ def sync(frame: Frame, *, dry_run: bool, accept_loss: bool, normalise: bool) -> 
         raise click.UsageError("--normalise writes a copy; it does not go with --dry-run")
     with (
         frame.pipeline() as pipeline,
-        bar(pipeline.csv.path, hidden=frame.as_json or not is_terminal()) as progress,
+        frame.bar("normalising" if normalise else "preparing", total=size_of(pipeline.csv.path)) as progress,
     ):
         csv, normalised = pipeline.csv.normalised() if normalise else (None, None)
         report = pipeline.sync(
@@ -156,7 +156,7 @@ def compare(frame: Frame, *, limit: int) -> Exit:
     """Prove that both sides are equal, or name each row and column that differs. Exits 1 if any does."""
     with (
         frame.pipeline() as pipeline,
-        bar(pipeline.csv.path, hidden=frame.as_json or not is_terminal()) as progress,
+        frame.bar("comparing", total=size_of(pipeline.csv.path)) as progress,
     ):
         report = pipeline.compare(limit=limit, progress=progress.read)
     frame.answer(_compare_answer(report), lambda: _show_compare(report))
@@ -194,7 +194,8 @@ def doctor(frame: Frame) -> Exit:
     """Look at everything the pipeline needs, and say what to mend."""
     from ingestion_pipeline.doctor import examine  # noqa: PLC0415 - no other command needs it
 
-    checks = examine(frame.config)
+    with frame.bar("looking"):
+        checks = examine(frame.config)
     lines = [("ok" if check.ok else "mend", check.name, check.finding, check.hint) for check in checks]
     answer = {"ok": all(check.ok for check in checks), "checks": checks}
     frame.answer(answer, lambda: show.table("Doctor", ("", "what", "found", "what next"), lines))

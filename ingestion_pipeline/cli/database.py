@@ -31,9 +31,10 @@ def upgrade(frame: Frame) -> None:
     """Bring the schema to the revision this program needs."""
     from ingestion_pipeline.stores.postgres import schema  # noqa: PLC0415 - --help does not wait for it
 
-    with frame.pipeline() as pipeline:
+    with frame.pipeline() as pipeline, frame.bar("upgrading") as progress:
         before = schema.current(pipeline.pool)
         schema.upgrade(pipeline.pool)
+        progress.step("looking whether every row keeps the rules")
         broken = schema.validate(pipeline.pool)
         answer: dict[str, Any] = {"before": before, "now": schema.current(pipeline.pool)}
     if broken:
@@ -98,7 +99,7 @@ def downgrade(frame: Frame, *, revision: str, accept_loss: bool) -> None:
         )
     from ingestion_pipeline.stores.postgres import schema  # noqa: PLC0415 - --help does not wait for it
 
-    with frame.pipeline() as pipeline:
+    with frame.pipeline() as pipeline, frame.bar("downgrading"):
         before = schema.current(pipeline.pool)
         schema.downgrade(pipeline.pool, revision)
         answer = {"before": before, "now": schema.current(pipeline.pool)}
@@ -109,7 +110,7 @@ def downgrade(frame: Frame, *, revision: str, accept_loss: bool) -> None:
 @command
 def start(frame: Frame) -> None:
     """Start the embedded server and keep it running until `ingest db stop`."""
-    with frame.pipeline() as pipeline:
+    with frame.pipeline() as pipeline, frame.bar("starting"):
         server = pipeline.embedded()
         server.start_and_keep()
         answer = {"running": True, "folder": str(server.folder)}

@@ -6,13 +6,14 @@ import json
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ingestion_pipeline.cli.progress import Bar, bar
 from ingestion_pipeline.domain.errors import Exit, PipelineError
 
 if TYPE_CHECKING:
@@ -46,6 +47,12 @@ class Frame:
             for ignored, ours in pipeline.settings.near_misses():
                 click.echo(f"ingest: section {ignored} is ignored; did you mean {ours}?", err=True)
             yield pipeline
+
+    def bar(
+        self, step: str, *, total: int | None = None, unit: str | None = None
+    ) -> AbstractContextManager[Bar]:
+        """A bar for what takes a while, where a person watches; see `progress.bar`."""
+        return bar(step, total=total, unit=unit, hidden=self.as_json or not is_terminal())
 
     def answer(self, answer: Mapping[str, Any], show: Callable[[], None]) -> None:
         """Print the answer: as JSON, or as `show` does it for people."""

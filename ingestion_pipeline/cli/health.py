@@ -25,7 +25,7 @@ def health(frame: Frame, *, with_signals: bool) -> Exit:
 
     The limits are those of the section `health` of the configuration.
     """
-    with frame.pipeline() as pipeline:
+    with frame.pipeline() as pipeline, frame.bar("looking"):
         found = pipeline.health()
     frame.answer(_answer(found), lambda: _show(found, with_signals=with_signals))
     return Exit.DONE if found.ok else Exit.FINDING

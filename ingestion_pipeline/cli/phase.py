@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ingestion_pipeline.cli import show
-from ingestion_pipeline.cli.frame import Frame, command, is_terminal
-from ingestion_pipeline.cli.progress import steps
+from ingestion_pipeline.cli.frame import Frame, command
 from ingestion_pipeline.domain.errors import Exit
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.transition import Condition
@@ -30,7 +29,7 @@ def phase() -> None:
 @command
 def show_plan(frame: Frame) -> None:
     """Show every move from here: whether its gate is open, and if not, why not."""
-    with frame.pipeline() as pipeline:
+    with frame.pipeline() as pipeline, frame.bar("looking at both sides"):
         plan = pipeline.phase.plan()
     frame.answer(_plan_answer(plan), lambda: _show_plan(plan))
 
@@ -156,9 +155,11 @@ def _change(
     how: "How",
     change: Callable[["Phases", Phase | None, "How"], "ChangeReport"],
 ) -> Exit:
-    with frame.pipeline() as pipeline, steps(hidden=frame.as_json or not is_terminal()) as step:
+    with frame.pipeline() as pipeline, frame.bar("looking at both sides") as progress:
         wanted = pipeline.settings.wanted_phase
-        report = change(pipeline.phase, Phase(to) if to else None, dataclasses.replace(how, step=step))
+        report = change(
+            pipeline.phase, Phase(to) if to else None, dataclasses.replace(how, step=progress.step)
+        )
     frame.answer(_report_answer(report), lambda: _show_report(report, wanted))
     return Exit.DONE if report.shut is None else Exit.FINDING
 

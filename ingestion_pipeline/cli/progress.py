@@ -1,102 +1,124 @@
-"""Progress bars: rate and time left while a file is read, the step's name while PostgreSQL works."""
+"""Progress: what is done, how much of it, how quickly and how long yet, for whoever has waited for it."""
 
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, Task, TaskID
+    from ingestion_pipeline.cli.drawing import Drawing
 
-SLOW = 1.0
+SLOW = 2.0
 """Seconds after which a person wants to see that something happens."""
+
+_AGAIN = " again"
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a step is.
+
+    Attributes:
+        step: What is being done.
+        done: How much of it, in bytes or in what is counted; None where nobody measures it.
+        total: How much there is, where that is known.
+    """
+
+    step: str
+    done: int | None = None
+    total: int | None = None
+
+
 class Bar:
-    """One bar on standard error; nothing is drawn where nobody watches."""
+    """What is being done; drawn on standard error as soon as it has taken a while.
 
-    progress: "Progress"
-    task: "TaskID"
+    Args:
+        step: The first step's name.
+        total: How much there is to read, where that is known.
+        unit: What is counted; bytes by default.
+    """
 
-    def read(self, size: int) -> None:
-        """So many bytes have been read."""
-        self.progress.update(self.task, completed=size)
+    def __init__(self, step: str, total: int | None = None, unit: str | None = None) -> None:
+        self._began = time.monotonic()
+        self._total = total
+        self._unit = unit
+        self._standing = Standing(step)
+        self._changing = threading.Lock()
+        self._drawing: Drawing | None = None
+
+    def whole(self, total: int) -> None:
+        """There is so much to read."""
+        self._total = total
 
     def step(self, name: str) -> None:
-        """A step has begun. Only reading has a length that is known; the others pulse."""
-        self.progress.update(self.task, description=name)
-        if name != "reading":
-            self.progress.tasks[0].total = None
+        """A step has begun; how long it will be is known once it reads."""
+        self._show(Standing(name))
+
+    def read(self, size: int) -> None:
+        """So much has been read of it all. Who begins once more, begins from 0."""
+        before = self._standing
+        name = before.step
+        if size < (before.done or 0):
+            name = f"{before.step.removesuffix(_AGAIN)}{_AGAIN}"
+        # What grows while it is read has no end that is known.
+        total = self._total if self._total is None or size <= self._total else None
+        self._show(Standing(name, size, total))
+
+    def count(self, more: int) -> None:
+        """So many more are done."""
+        self.read((self._standing.done or 0) + more)
+
+    def _show(self, standing: Standing) -> None:
+        with self._changing:
+            self._standing = standing
+            if self._drawing is not None:
+                self._drawing.show(standing)
+
+    def draw(self) -> None:
+        """Draw it from now on."""
+        # Who ends sooner does not wait for it.
+        from ingestion_pipeline.cli.drawing import Drawing  # noqa: PLC0415 - see above
+
+        with self._changing:
+            self._drawing = Drawing(self._standing, self._began, self._unit)
+
+    def wipe(self) -> None:
+        """Leave nothing of it."""
+        with self._changing:
+            if self._drawing is not None:
+                self._drawing.stop()
+                self._drawing = None
 
 
 @contextmanager
-def bar(path: Path | None, *, hidden: bool) -> Iterator[Bar]:
-    """A bar for work on one file; without one nobody knows how long it will be."""
-    from rich import progress as parts  # noqa: PLC0415 - commands without a bar start quicker
-    from rich.console import Console  # noqa: PLC0415 - likewise
+def bar(step: str, *, total: int | None = None, unit: str | None = None, hidden: bool) -> Iterator[Bar]:
+    """A bar for what takes a while; nothing is drawn where nobody watches, nor for what is soon done.
 
-    columns = (
-        parts.TextColumn("{task.description:<10}"),
-        parts.BarColumn(),
-        parts.DownloadColumn(),
-        parts.TransferSpeedColumn(),
-        parts.TimeRemainingColumn(),
-        parts.TimeElapsedColumn(),
-    )
-    total = path.stat().st_size if path is not None and path.is_file() else None
-    with parts.Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as progress:
-        yield Bar(progress, progress.add_task("reading", total=total))
-
-
-@contextmanager
-def counter(description: str, *, hidden: bool) -> Iterator[Callable[[int], None]]:
-    """A count that grows, with its rate; nobody knows where it ends."""
-    from rich import progress as parts  # noqa: PLC0415 - see bar
-    from rich.console import Console  # noqa: PLC0415 - see bar
-    from rich.text import Text  # noqa: PLC0415 - see bar
-
-    class _Rate(parts.ProgressColumn):
-        def render(self, task: "Task") -> Text:
-            return Text("" if task.speed is None else f"{task.speed:,.0f}/s")
-
-    columns = (
-        parts.TextColumn("{task.description:<10}"),
-        parts.SpinnerColumn(),
-        parts.TextColumn("{task.completed:,}"),
-        _Rate(),
-        parts.TimeElapsedColumn(),
-    )
-    with parts.Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as progress:
-        task = progress.add_task(description, total=None)
-        yield lambda more: progress.advance(task, more)
+    Args:
+        step: The first step's name.
+        total: How much there is to read, where that is known.
+        unit: What is counted; bytes by default.
+        hidden: Whether nobody watches.
+    """
+    shown = Bar(step, total, unit)
+    if hidden:
+        yield shown
+        return
+    waiting = threading.Timer(SLOW, shown.draw)
+    waiting.daemon = True
+    waiting.start()
+    try:
+        yield shown
+    finally:
+        waiting.cancel()
+        # It may be about to draw.
+        waiting.join()
+        shown.wipe()
 
 
-@contextmanager
-def slow_counter(description: str, *, hidden: bool) -> Iterator[Callable[[int], None]]:
-    """A count that grows, drawn only once it has taken a second."""
-    begun = time.monotonic()
-    with ExitStack() as stack:
-        advance: list[Callable[[int], None]] = []
-
-        def step(more: int) -> None:
-            if not hidden and not advance and time.monotonic() - begun > SLOW:
-                advance.append(stack.enter_context(counter(description, hidden=hidden)))
-            for each in advance:
-                each(more)
-
-        yield step
-
-
-@contextmanager
-def steps(*, hidden: bool) -> Iterator[Callable[[str], None]]:
-    """The name of the step that is being done, and for how long all have taken."""
-    from rich import progress as parts  # noqa: PLC0415 - see bar
-    from rich.console import Console  # noqa: PLC0415 - see bar
-
-    columns = (parts.SpinnerColumn(), parts.TextColumn("{task.description}"), parts.TimeElapsedColumn())
-    with parts.Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as progress:
-        task = progress.add_task("looking at both sides", total=None)
-        yield lambda name: progress.update(task, description=name)
+def size_of(path: Path) -> int | None:
+    """A file's bytes; None where there is none."""
+    return path.stat().st_size if path.is_file() else None

@@ -1,9 +1,12 @@
 """`ingest quarantine`: what no typed column can hold, and what becomes of it."""
 
+from functools import partial
+
 import click
 
 from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.frame import Frame, command
+from ingestion_pipeline.cli.progress import size_of
 from ingestion_pipeline.cli.writing import by_column
 from ingestion_pipeline.domain.phase import Side
 
@@ -44,12 +47,17 @@ def decide(frame: Frame, *, number: int, decision: str, text: tuple[str, ...]) -
     """
     from ingestion_pipeline.domain.quarantine import Decision  # noqa: PLC0415 - --help does not wait for it
 
-    with frame.pipeline() as pipeline:
+    with (
+        frame.pipeline() as pipeline,
+        frame.bar("preparing", total=size_of(pipeline.csv.path)) as progress,
+    ):
+        sync = partial(pipeline.sync, progress=progress.read, step=progress.step)
         if decision != Decision.ACCEPT and pipeline.in_force().phase.authority is Side.CSV:
             # A brake must stop the sync that follows before the CSV is changed, not after.
-            pipeline.sync(dry_run=True)
+            sync(dry_run=True)
+        progress.step("deciding")
         decided = pipeline.decide(number, Decision(decision), by_column(text))
         if decided.file_changed:
-            pipeline.sync()
+            sync()
     answer = {"id": number, "decision": decision, "file_changed": decided.file_changed}
     frame.answer(answer, lambda: show.rows("Decided", answer.items()))

@@ -11,6 +11,7 @@ from ingestion_pipeline.cli.frame import Frame, command
 
 if TYPE_CHECKING:
     from ingestion_pipeline.app import Pipeline
+    from ingestion_pipeline.domain.ports import Progress
     from ingestion_pipeline.stores.atomic import Written
 
 
@@ -46,14 +47,15 @@ def render(frame: Frame, *, target: Path, spreadsheet: bool, source: Path | None
             write = pipeline.spreadsheets.render if spreadsheet else pipeline.render
             write(sys.stdout.buffer)
             return
-        rows, written = _written(pipeline, target, source, spreadsheet=spreadsheet)
+        with frame.bar("rendering" if source is None else "unescaping") as progress:
+            rows, written = _written(pipeline, target, source, progress.read, spreadsheet=spreadsheet)
     answer = {"rows": rows, "path": str(target), "sha256": written.sha256, "size": written.size}
     frame.answer(answer, lambda: show.rows("Rendered" if source is None else "Unescaped", answer.items()))
 
 
 def _written(
-    pipeline: "Pipeline", target: Path, source: Path | None, *, spreadsheet: bool
+    pipeline: "Pipeline", target: Path, source: Path | None, progress: "Progress", *, spreadsheet: bool
 ) -> tuple[int, "Written"]:
     if source is not None:
         return pipeline.spreadsheets.unescape_to(source, target)
-    return pipeline.spreadsheets.render_to(target) if spreadsheet else pipeline.render_to(target)
+    return pipeline.spreadsheets.render_to(target) if spreadsheet else pipeline.render_to(target, progress)

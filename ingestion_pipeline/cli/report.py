@@ -32,7 +32,7 @@ def report(frame: Frame, *, page: Path | None, stale: bool) -> None:
     """
     if page == Path("-"):
         raise click.UsageError("--html takes the name of a file")
-    with frame.pipeline() as pipeline:
+    with frame.pipeline() as pipeline, frame.bar("reading" if stale else "counting"):
         found = pipeline.reports.read(refresh=not stale)
         written = None if page is None else pipeline.reports.write_page(found, page)
     answer = _answer(found)

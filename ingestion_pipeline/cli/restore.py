@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ingestion_pipeline.cli import show
-from ingestion_pipeline.cli.frame import Frame, command, is_terminal
-from ingestion_pipeline.cli.progress import bar
+from ingestion_pipeline.cli.frame import Frame, command
 from ingestion_pipeline.domain.errors import Exit
 from ingestion_pipeline.domain.phase import Side
 
@@ -93,8 +92,14 @@ def restore(
     from ingestion_pipeline.app.restorable import How  # noqa: PLC0415 - --help does not wait for it
 
     what = at or version or ""
-    with frame.pipeline() as pipeline, bar(None, hidden=frame.as_json or not is_terminal()) as progress:
-        how = How(accept_loss=accept_loss, dry_run=dry_run, progress=progress.read, step=progress.step)
+    with frame.pipeline() as pipeline, frame.bar("looking") as progress:
+        how = How(
+            accept_loss=accept_loss,
+            dry_run=dry_run,
+            progress=progress.read,
+            step=progress.step,
+            size=progress.whole,
+        )
         if database:
             dump = pipeline.backups.restore(str(what), how)
         elif to_file:
@@ -121,7 +126,7 @@ def _to_file(pipeline: "Pipeline", what: str | datetime, target: Path, how: "How
         written = pipeline.restore.as_of_to(what, target, accept_loss=how.accept_loss)
         source = what.isoformat()
     else:
-        manifest, written = pipeline.restore.version_to(what, target, how.progress)
+        manifest, written = pipeline.restore.version_to(what, target, how.progress, how.size)
         source = manifest.key
     return {"source": source, "path": str(target), "sha256": written.sha256, "size": written.size}
 

@@ -8,6 +8,7 @@ import click
 
 from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.frame import Frame, command
+from ingestion_pipeline.cli.progress import size_of
 from ingestion_pipeline.domain.errors import Exit
 
 if TYPE_CHECKING:
@@ -21,8 +22,11 @@ SHOWN = 20
 @command
 def export(frame: Frame) -> None:
     """Publish a version, unless the newest holds the same bytes already."""
-    with frame.pipeline() as pipeline:
-        report = pipeline.export()
+    with (
+        frame.pipeline() as pipeline,
+        frame.bar("exporting", total=size_of(pipeline.csv.path)) as progress,
+    ):
+        report = pipeline.export(progress=progress.read)
     content = report.manifest.content
     answer = {
         "published": report.published,
@@ -50,9 +54,12 @@ def versions(frame: Frame, *, limit: int, show_all: bool, dumps: bool, unread: b
 
     Exits 1 if one that is listed is not good.
     """
-    with frame.pipeline() as pipeline:
+    with frame.pipeline() as pipeline, frame.bar("reading", unit="versions") as progress:
         published = pipeline.backups.listing if dumps else pipeline.listing
-        listing = list(islice(published(read=not unread), None if show_all else limit))
+        listing = []
+        for one in islice(published(read=not unread), None if show_all else limit):
+            listing.append(one)
+            progress.count(1)
         place = pipeline.versions.place
     answer = {"place": place, "versions": [_version(one, read=not unread) for one in listing]}
     lines = [_line(one, read=not unread) for one in listing]
@@ -105,7 +112,7 @@ def prune(frame: Frame, *, dry_run: bool) -> None:
     The newest good one of each stays, and so do versions that a change of phase or the newest comparison
     names.
     """
-    with frame.pipeline() as pipeline:
+    with frame.pipeline() as pipeline, frame.bar("looking at what was published"):
         gone = pipeline.restore.prune(dry_run=dry_run)
         keep = pipeline.restore.keep
     answer = {

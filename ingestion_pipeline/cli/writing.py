@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ingestion_pipeline.cli import show
-from ingestion_pipeline.cli.frame import Frame, as_json_line, command, is_terminal
-from ingestion_pipeline.cli.progress import counter
+from ingestion_pipeline.cli.frame import Frame, as_json_line, command
 from ingestion_pipeline.domain.errors import Exit, InputRefusedError, PipelineError, Place, SettingsError
 
 if TYPE_CHECKING:
@@ -71,12 +70,11 @@ def _receipt(receipt: "WriteReceipt") -> dict[str, Any]:
 
 def _write_lines(frame: Frame) -> None:
     written = 0
-    hidden = frame.as_json or not is_terminal()
     try:
-        with frame.pipeline() as pipeline, counter("writing", hidden=hidden) as count:
+        with frame.pipeline() as pipeline, frame.bar("writing", unit="people") as progress:
             for receipt in pipeline.write_each(_parsed(sys.stdin.buffer)):
                 written += 1
-                count(1)
+                progress.count(1)
                 if frame.as_json:
                     click.echo(as_json_line(_receipt(receipt)))
     except PipelineError as error:
@@ -132,7 +130,7 @@ def _is_cell(value: object) -> bool:
 @command
 def delete(frame: Frame, *, row_ids: tuple[str, ...], accept_loss: bool) -> Exit:
     """Delete people, all or none, from whichever side leads. Exits 1 where some of them were not there."""
-    with frame.pipeline() as pipeline:
+    with frame.pipeline() as pipeline, frame.bar("deleting"):
         report = pipeline.delete(row_ids, accept_loss=accept_loss)
     unknown = sorted(set(row_ids) - set(report.deleted))
     answer = {
@@ -150,7 +148,7 @@ def delete(frame: Frame, *, row_ids: tuple[str, ...], accept_loss: bool) -> Exit
 @command
 def settle(frame: Frame, *, accept_loss: bool) -> Exit:
     """Bring the follower what the authority has and it has not. Exits 1 where that found conflicts."""
-    with frame.pipeline() as pipeline:
+    with frame.pipeline() as pipeline, frame.bar("settling"):
         report = pipeline.settle(accept_loss=accept_loss)
     answer = {name: getattr(report, name) for name in report.__dataclass_fields__}
     frame.answer(answer, lambda: _show_settled(report))

@@ -6,10 +6,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 
+from ingestion_pipeline.domain.counting import Counted
 from ingestion_pipeline.domain.dialect import Dialect
 from ingestion_pipeline.domain.errors import ProtectedError
 from ingestion_pipeline.domain.phase import Phase, Side
-from ingestion_pipeline.domain.ports import Csv, Sink, Tables, Versions
+from ingestion_pipeline.domain.ports import Csv, Progress, Sink, Tables, Versions
 from ingestion_pipeline.domain.proof import Proof
 from ingestion_pipeline.domain.version import Content, Form, Manifest
 
@@ -31,7 +32,7 @@ class ExportReport:
     seconds: float
 
 
-def export(
+def export(  # noqa: PLR0913 - what it works on, and what its manifest says
     csv: Csv,
     tables: Tables,
     versions: Versions,
@@ -41,6 +42,7 @@ def export(
     form: Form = Form.CSV,
     run_id: str | None = None,
     before: str | None = None,
+    progress: Progress | None = None,
 ) -> ExportReport:
     """Publish the authority's content as a version.
 
@@ -53,6 +55,7 @@ def export(
         form: How it is to lie there.
         run_id: The Dagster run that exports, if one does.
         before: The version or time that is about to be restored over it.
+        progress: Told how many bytes have been written.
 
     Raises:
         ProtectedError: In dual_write, the two sides do not hold the same bytes; nothing was published.
@@ -74,9 +77,9 @@ def export(
         kept = before is not None and state.phase.authority is Side.CSV
         if kept or state.phase is Phase.ORIGINAL:
             # What is kept of a CSV that leads is its own bytes, whatever its follower has.
-            rows, dialect = _copy(csv, draft)
+            rows, dialect = _copy(csv, Counted(draft, progress))
         else:
-            rows, dialect = snapshot.render(draft)
+            rows, dialect = snapshot.render(Counted(draft, progress))
             if state.phase is Phase.DUAL_WRITE and draft.sha256 != csv.sha256():
                 raise _unequal()
         manifest = versions.holding(draft.sha256)
