@@ -10,7 +10,7 @@ from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.errors import PipelineError, UnavailableError
 from ingestion_pipeline.domain.phase import Move, Phase, path
 from ingestion_pipeline.domain.phase_change import PhaseChange
-from ingestion_pipeline.domain.ports import Step
+from ingestion_pipeline.domain.ports import Progress, Step
 from ingestion_pipeline.domain.reports import CompareReport, State
 from ingestion_pipeline.domain.transition import Condition, Evidence, PostgresFacts, Remedy, Verdict, judge
 from ingestion_pipeline.operations.compare import compare
@@ -33,6 +33,7 @@ class How:
         dry_run: Say what would be done, and change nothing.
         run_id: The Dagster run that asks, if one does.
         step: Told what is being done.
+        progress: Told how many bytes of it have been read or written.
     """
 
     overrides: frozenset[Condition] = frozenset()
@@ -42,12 +43,13 @@ class How:
     dry_run: bool = False
     run_id: str | None = None
     step: Step = lambda _name: None
+    progress: Progress | None = None
 
 
 class Export(Protocol):
     """Publishes a version."""
 
-    def __call__(self, *, run_id: str | None = None) -> ExportReport:
+    def __call__(self, *, run_id: str | None = None, progress: Progress | None = None) -> ExportReport:
         """Publish a version, if the newest is not the same already."""
         ...
 
@@ -106,13 +108,13 @@ class Changing:
             case Remedy.SYNC:
                 self._sync(move)
             case Remedy.SETTLE:
-                self._writing.settle()
+                self._writing.settle(step=self._how.step, progress=self._how.progress)
             case Remedy.COMPARE:
                 self._not_rehearsed = self._compare(move).not_rehearsed
 
     def publish(self) -> str:
         """Publish a version, and give its name."""
-        return self._export(run_id=self._how.run_id).manifest.key
+        return self._export(run_id=self._how.run_id, progress=self._how.progress).manifest.key
 
     def switch(self, change: PhaseChange, overrides: frozenset[Condition]) -> PhaseChange | Verdict:
         """Change the phase, or leave everything as it is."""
@@ -162,11 +164,24 @@ class Changing:
             with self._csv.held() as held:
                 state = self._places.begin(held.state())
             self._synced_up_to = first_sync(
-                self._csv, self._places.tables, state, brakes=self._sync_brakes, step=self._how.step
+                self._csv,
+                self._places.tables,
+                state,
+                brakes=self._sync_brakes,
+                step=self._how.step,
+                progress=self._how.progress,
             )
             return
         with self._csv.held() as held:
-            sync(self._csv, held, self._places.tables, wanted=move.before, brakes=self._sync_brakes)
+            sync(
+                self._csv,
+                held,
+                self._places.tables,
+                wanted=move.before,
+                brakes=self._sync_brakes,
+                step=self._how.step,
+                progress=self._how.progress,
+            )
 
     @property
     def _aside(self) -> str:
@@ -183,6 +198,7 @@ class Changing:
             brakes=self._places.brakes,
             limit=0,
             run_id=self._how.run_id,
+            progress=self._how.progress,
             way_back=move is not None and move.is_forward,
             aside=None if move is None or move.is_forward else self._aside,
         )

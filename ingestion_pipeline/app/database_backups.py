@@ -14,7 +14,7 @@ from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.counting import Counted
 from ingestion_pipeline.domain.errors import SettingsError
 from ingestion_pipeline.domain.phase import Phase, Side
-from ingestion_pipeline.domain.ports import Progress, Sink
+from ingestion_pipeline.domain.ports import Progress, Sink, Step
 from ingestion_pipeline.domain.reports import State
 from ingestion_pipeline.domain.version import Content, Form, Manifest, Version
 from ingestion_pipeline.operations.drill import Drilled, drill
@@ -174,36 +174,41 @@ class DatabaseBackups:
         return None if how.accept_loss or state.phase.authority is Side.CSV else self._places.brakes
 
     @timed("drill")
-    def drill_version(self) -> Drilled:
+    def drill_version(self, progress: Progress | None = None, step: Step = lambda _name: None) -> Drilled:
         """Restore the newest version into a database of its own, and see what that renders."""
-        return drill(self._places.versions, self._with_csv)
+        return drill(self._places.versions, partial(self._with_csv, progress, step))
 
     @timed("drill")
-    def drill_dump(self) -> Drilled:
+    def drill_dump(self, progress: Progress | None = None, step: Step = lambda _name: None) -> Drilled:
         """Restore the newest dump into a database of its own, and see what that renders."""
-        return drill(self._places.backups, self._with_dump)
+        return drill(self._places.backups, partial(self._with_dump, progress, step))
 
-    def _with_csv(self, write: Callable[[Sink], None]) -> str:
+    def _with_csv(self, progress: Progress | None, step: Step, write: Callable[[Sink], None]) -> str:
         with self._places.csv.incoming() as incoming, dumping.scratch_database(self._places.pool) as pool:
-            write(incoming)
+            step("receiving the newest version")
+            write(Counted(incoming, progress))
             schema.upgrade(pool)
             tables = PostgresTables(pool)
             tables.sync(
-                incoming.reading,
+                lambda: incoming.reading(progress),
                 began=tables.begin(Phase.DUAL_WRITE),
                 brakes=None,
                 dry_run=False,
-                step=lambda _name: None,
+                step=step,
             )
+            step("rendering")
             return _rendered(pool)
 
-    def _with_dump(self, write: Callable[[Sink], None]) -> str:
+    def _with_dump(self, progress: Progress | None, step: Step, write: Callable[[Sink], None]) -> str:
         with (
             self._places.csv.scratch() as new,
             dumping.scratch_database(self._places.pool) as pool,
         ):
-            write(new)
+            step("receiving the newest dump")
+            write(Counted(new, progress))
+            step("restoring it")
             dumping.restore_into(pool, new.path)
+            step("rendering")
             return _rendered(pool)
 
     def _refuse_original(self) -> None:

@@ -265,13 +265,21 @@ class Pipeline:
         """How much may be lost at once unless somebody says so."""
         return self._places.brakes
 
-    def settle(self, *, accept_loss: bool = False) -> SettleReport:
+    def settle(
+        self,
+        *,
+        accept_loss: bool = False,
+        progress: Progress | None = None,
+        step: Step = lambda _name: None,
+    ) -> SettleReport:
         """Bring the follower level, and finish whatever was interrupted; see `operations.settle`.
 
         Args:
             accept_loss: Let rows be gone from a CSV that somebody else rewrote.
+            progress: Told how many bytes have been read or written, where one side is brought over whole.
+            step: Told the name of each longer step.
         """
-        return self._writing.settle(accept_loss=accept_loss)
+        return self._writing.settle(accept_loss=accept_loss, progress=progress, step=step)
 
     @timed("read")
     def read(self, row_id: str) -> dict[str, str] | None:

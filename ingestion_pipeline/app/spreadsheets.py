@@ -6,8 +6,9 @@ from pathlib import Path
 
 from ingestion_pipeline.app.places import Places
 from ingestion_pipeline.app.timed import timed
+from ingestion_pipeline.domain.counting import Counted
 from ingestion_pipeline.domain.errors import ProtectedError
-from ingestion_pipeline.domain.ports import Sink
+from ingestion_pipeline.domain.ports import Progress, Sink
 from ingestion_pipeline.domain.spreadsheet import escape, unescape
 from ingestion_pipeline.stores.atomic import Draft, Written, draft, refuse_unless_file
 from ingestion_pipeline.stores.disk.respelling import respell
@@ -26,24 +27,26 @@ class Spreadsheets:
         self._render = render
 
     @timed("spreadsheet")
-    def render(self, sink: Sink) -> int:
+    def render(self, sink: Sink, progress: Progress | None = None) -> int:
         """Write the CSV that PostgreSQL holds, escaped; gives its rows."""
         with self._places.csv.scratch() as plain:
             self._render(plain)
-            return respell(plain.path, escape, sink)
+            return respell(plain.path, escape, Counted(sink, progress))
 
     @timed("spreadsheet")
-    def render_to(self, target: Path) -> tuple[int, Written]:
+    def render_to(self, target: Path, progress: Progress | None = None) -> tuple[int, Written]:
         """Put it in a file's place; gives its rows and what lies there.
 
         Raises:
             ProtectedError: The file is the site's CSV.
         """
         with elsewhere(self._places, target) as new:
-            return self.render(new), new.replace()
+            return self.render(new, progress), new.replace()
 
     @timed("spreadsheet")
-    def unescape_to(self, source: Path, target: Path) -> tuple[int, Written]:
+    def unescape_to(
+        self, source: Path, target: Path, progress: Progress | None = None
+    ) -> tuple[int, Written]:
         """Write an escaped file as it was; gives its rows and what lies there.
 
         Raises:
@@ -51,7 +54,7 @@ class Spreadsheets:
             ProtectedError: The target is the site's CSV.
         """
         with elsewhere(self._places, target) as new:
-            return respell(source, unescape, new), new.replace()
+            return respell(source, unescape, Counted(new, progress)), new.replace()
 
 
 @contextmanager

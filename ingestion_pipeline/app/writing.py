@@ -12,6 +12,7 @@ from ingestion_pipeline.app.timed import timed
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.errors import PipelineError, ProtectedError
 from ingestion_pipeline.domain.phase import Phase, Side
+from ingestion_pipeline.domain.ports import Progress, Step
 from ingestion_pipeline.domain.receipt import Answered, Write, WriteReceipt
 from ingestion_pipeline.domain.reports import State
 from ingestion_pipeline.operations.add_columns import add_columns
@@ -86,23 +87,33 @@ class Writing:
         return add_columns(self, self._csv, names, brakes=self._brakes)
 
     @timed("settle")
-    def settle(self, *, accept_loss: bool = False) -> SettleReport:
+    def settle(
+        self,
+        *,
+        accept_loss: bool = False,
+        progress: Progress | None = None,
+        step: Step = lambda _name: None,
+    ) -> SettleReport:
         """Bring the follower level, and finish whatever was interrupted."""
         brakes = None if accept_loss else self._brakes
         try:
-            return self._settle(self.in_force(), brakes)
+            return self._settle(self.in_force(), brakes, progress, step)
         except ProtectedError as error:
             if error.code != "stale_epoch":
                 raise
-            return self._settle(self.in_force(again=True), brakes)
+            return self._settle(self.in_force(again=True), brakes, progress, step)
 
-    def _settle(self, state: State, brakes: Brakes | None) -> SettleReport:
+    def _settle(
+        self, state: State, brakes: Brakes | None, progress: Progress | None, step: Step
+    ) -> SettleReport:
         with ExitStack() as stack:
             tables = None
             if state.phase is not Phase.ORIGINAL:
                 tables = stack.enter_context(self.reached())
             aside = str(self._places.settings.csv_backup.backup_dir)
-            return settle(self._csv, tables, state=state, brakes=brakes, aside=aside)
+            return settle(
+                self._csv, tables, state=state, brakes=brakes, aside=aside, progress=progress, step=step
+            )
 
     def in_force(self, *, again: bool = False) -> State:
         """The phase in force; again to ask PostgreSQL rather than the ledger."""

@@ -11,7 +11,7 @@ from ingestion_pipeline.domain.phase import Phase
 
 if TYPE_CHECKING:
     from ingestion_pipeline.app import Pipeline
-    from ingestion_pipeline.domain.ports import Step
+    from ingestion_pipeline.cli.progress import Bar
     from ingestion_pipeline.operations.drill import Drilled
 
 
@@ -36,18 +36,18 @@ def backup(frame: Frame) -> None:
 @command
 def drill(frame: Frame) -> Exit:
     """Restore the newest version and the newest dump into a scratch database. Exits 1 if one fails."""
-    with frame.pipeline() as pipeline, frame.bar("restoring the newest version") as progress:
-        found = dict(_tried(pipeline, progress.step))
+    with frame.pipeline() as pipeline, frame.bar("making a database") as progress:
+        found = dict(_tried(pipeline, progress))
     answer: dict[str, Any] = {"passed": all(one.passed for one in found.values()), **found}
     lines = [(what, one.key, one.rows, one.seconds, one.amiss or "restores") for what, one in found.items()]
     frame.answer(answer, lambda: show.table("Drill", ("", "newest", "rows", "seconds", "found"), lines))
     return Exit.DONE if answer["passed"] else Exit.FINDING
 
 
-def _tried(pipeline: "Pipeline", step: "Step") -> list[tuple[str, "Drilled"]]:
-    tried = [("version", pipeline.backups.drill_version())]
-    step("restoring the newest dump")
-    dump = pipeline.backups.drill_dump()
+def _tried(pipeline: "Pipeline", progress: "Bar") -> list[tuple[str, "Drilled"]]:
+    tried = [("version", pipeline.backups.drill_version(progress.read, progress.step))]
+    progress.step("making a database")
+    dump = pipeline.backups.drill_dump(progress.read, progress.step)
     if dump.key is not None or pipeline.in_force().phase is not Phase.ORIGINAL:
         tried.append(("dump", dump))
     return tried

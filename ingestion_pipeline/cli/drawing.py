@@ -10,6 +10,9 @@ from rich.text import Text
 
 from ingestion_pipeline.cli.progress import Standing
 
+WIDTH = 24
+"""Of the bar itself, so that a step's name has room beside it."""
+
 
 class _Amount(ProgressColumn):
     """How much is done, of how much."""
@@ -78,7 +81,7 @@ class Drawing:
     def __init__(self, standing: Standing, began: float, unit: str | None) -> None:
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(),
+            BarColumn(bar_width=WIDTH),
             _Amount(unit),
             _Rate(unit),
             _Left(),

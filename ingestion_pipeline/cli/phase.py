@@ -8,6 +8,7 @@ import click
 
 from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.frame import Frame, command
+from ingestion_pipeline.cli.progress import size_of
 from ingestion_pipeline.domain.errors import Exit
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.transition import Condition
@@ -156,9 +157,14 @@ def _change(
     change: Callable[["Phases", Phase | None, "How"], "ChangeReport"],
 ) -> Exit:
     with frame.pipeline() as pipeline, frame.bar("looking at both sides") as progress:
+        total = size_of(pipeline.csv.path)
+        if total is not None:
+            progress.whole(total)
         wanted = pipeline.settings.wanted_phase
         report = change(
-            pipeline.phase, Phase(to) if to else None, dataclasses.replace(how, step=progress.step)
+            pipeline.phase,
+            Phase(to) if to else None,
+            dataclasses.replace(how, step=progress.step, progress=progress.read),
         )
     frame.answer(_report_answer(report), lambda: _show_report(report, wanted))
     return Exit.DONE if report.shut is None else Exit.FINDING

@@ -57,5 +57,5 @@ def _written(
     pipeline: "Pipeline", target: Path, source: Path | None, progress: "Progress", *, spreadsheet: bool
 ) -> tuple[int, "Written"]:
     if source is not None:
-        return pipeline.spreadsheets.unescape_to(source, target)
-    return pipeline.spreadsheets.render_to(target) if spreadsheet else pipeline.render_to(target, progress)
+        return pipeline.spreadsheets.unescape_to(source, target, progress)
+    return (pipeline.spreadsheets if spreadsheet else pipeline).render_to(target, progress)

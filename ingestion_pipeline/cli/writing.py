@@ -9,6 +9,7 @@ import click
 
 from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.frame import Frame, as_json_line, command
+from ingestion_pipeline.cli.progress import size_of
 from ingestion_pipeline.domain.errors import Exit, InputRefusedError, PipelineError, Place, SettingsError
 
 if TYPE_CHECKING:
@@ -148,8 +149,11 @@ def delete(frame: Frame, *, row_ids: tuple[str, ...], accept_loss: bool) -> Exit
 @command
 def settle(frame: Frame, *, accept_loss: bool) -> Exit:
     """Bring the follower what the authority has and it has not. Exits 1 where that found conflicts."""
-    with frame.pipeline() as pipeline, frame.bar("settling"):
-        report = pipeline.settle(accept_loss=accept_loss)
+    with (
+        frame.pipeline() as pipeline,
+        frame.bar("settling", total=size_of(pipeline.csv.path)) as progress,
+    ):
+        report = pipeline.settle(accept_loss=accept_loss, progress=progress.read, step=progress.step)
     answer = {name: getattr(report, name) for name in report.__dataclass_fields__}
     frame.answer(answer, lambda: _show_settled(report))
     return Exit.FINDING if report.conflicts else Exit.DONE

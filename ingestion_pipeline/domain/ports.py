@@ -224,7 +224,7 @@ class HeldCsv(Protocol):
         """The records that the other side has yet to get."""
         ...
 
-    def reading(self) -> AbstractContextManager[Blocks]:
+    def reading(self, progress: Progress | None = None) -> AbstractContextManager[Blocks]:
         """One pass over the file, through the gate."""
         ...
 

@@ -2,16 +2,17 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
 from ingestion_pipeline.domain.brake import Brakes
+from ingestion_pipeline.domain.counting import Counted
 from ingestion_pipeline.domain.errors import ProtectedError, UnavailableError, stale_epoch
 from ingestion_pipeline.domain.journal import WHOLE_FILE, Kind, Record
 from ingestion_pipeline.domain.pending import Dirty, Followed
 from ingestion_pipeline.domain.phase import Phase, Side
-from ingestion_pipeline.domain.ports import Csv, HeldCsv, Snapshot, Tables
+from ingestion_pipeline.domain.ports import Csv, HeldCsv, Progress, Sink, Snapshot, Step, Tables
 from ingestion_pipeline.domain.reports import Merged, State
 
 FOLLOWED = 1_000
@@ -45,7 +46,14 @@ class SettleReport:
 
 
 def settle(
-    csv: Csv, tables: Tables | None, *, state: State, brakes: Brakes | None, aside: str
+    csv: Csv,
+    tables: Tables | None,
+    *,
+    state: State,
+    brakes: Brakes | None,
+    aside: str,
+    progress: Progress | None = None,
+    step: Step = lambda _name: None,
 ) -> SettleReport:
     """Bring the follower level, and finish whatever was interrupted.
 
@@ -55,6 +63,8 @@ def settle(
         state: The phase in force.
         brakes: How much may vanish; None to let anything vanish.
         aside: The folder for a CSV that somebody else rewrote while PostgreSQL led.
+        progress: Told how many bytes have been read or written, where one side is brought over whole.
+        step: Told the name of each longer step.
 
     Raises:
         UnavailableError: A side is away.
@@ -72,10 +82,12 @@ def settle(
                 held.close(state.epoch)
             case Phase.DUAL_WRITE:
                 merged = held.refresh(brakes)
-                settled = bring_postgres_level(held, _needed(tables), state, brakes)
+                settled = bring_postgres_level(
+                    held, _needed(tables), state, brakes, progress=progress, step=step
+                )
             case Phase.DATABASE_PRIMARY:
                 taken_back, conflicts = bring_back(csv, held, _needed(tables), state)
-                settled, merged = bring_csv_level(held, _needed(tables), state, aside)
+                settled, merged = bring_csv_level(held, _needed(tables), state, aside, progress)
             case Phase.DATABASE_NATIVE:
                 taken_back, conflicts = bring_back(csv, held, _needed(tables), state)
                 held.close(state.epoch)
@@ -93,7 +105,14 @@ def settle(
 
 
 def bring_postgres_level(
-    csv: HeldCsv, tables: Tables, state: State, brakes: Brakes | None, *, at_most: float = math.inf
+    csv: HeldCsv,
+    tables: Tables,
+    state: State,
+    brakes: Brakes | None,
+    *,
+    at_most: float = math.inf,
+    progress: Progress | None = None,
+    step: Step = lambda _name: None,
 ) -> int:
     """Bring PostgreSQL what the CSV that leads has; gives how many people that were.
 
@@ -103,6 +122,8 @@ def bring_postgres_level(
         state: The phase in force.
         brakes: How much may vanish; None to let anything vanish.
         at_most: The most rows a file may have that is brought over whole.
+        progress: Told how many bytes of the file have been read, where it is brought over whole.
+        step: Told the name of each longer step then.
 
     Raises:
         UnavailableError: PostgreSQL is away; the rows stay pending.
@@ -125,10 +146,19 @@ def bring_postgres_level(
     # What was acknowledged or restored has passed; only what somebody else did to the file is braked.
     merged = any(record.kind is Kind.MERGED for record in records)
     braked = None if in_bulk and not merged else brakes
-    return bring_in_bulk(csv, tables, state, braked, least=records[-1].sequence)
+    return bring_in_bulk(csv, tables, state, braked, least=records[-1].sequence, progress=progress, step=step)
 
 
-def bring_in_bulk(csv: HeldCsv, tables: Tables, state: State, brakes: Brakes | None, *, least: int) -> int:
+def bring_in_bulk(
+    csv: HeldCsv,
+    tables: Tables,
+    state: State,
+    brakes: Brakes | None,
+    *,
+    least: int,
+    progress: Progress | None = None,
+    step: Step = lambda _name: None,
+) -> int:
     """Make PostgreSQL equal to the whole CSV; gives how many people that changed.
 
     Args:
@@ -137,9 +167,16 @@ def bring_in_bulk(csv: HeldCsv, tables: Tables, state: State, brakes: Brakes | N
         state: The phase in force.
         brakes: How much may vanish; None to let anything vanish.
         least: Revisions that are given are higher.
+        progress: Told how many bytes of the file have been read.
+        step: Told the name of each longer step.
     """
     report = tables.sync(
-        csv.reading, began=state, brakes=brakes, dry_run=False, step=lambda _name: None, least_revision=least
+        lambda: csv.reading(progress),
+        began=state,
+        brakes=brakes,
+        dry_run=False,
+        step=step,
+        least_revision=least,
     )
     csv.close(state.epoch, least=tables.last_revision() + 1)
     return report.changed
@@ -163,7 +200,9 @@ def bring_back(csv: Csv, held: HeldCsv, tables: Tables, state: State) -> tuple[i
     return len(records), conflicts
 
 
-def bring_csv_level(held: HeldCsv, tables: Tables, state: State, aside: str) -> tuple[int, Merged | None]:
+def bring_csv_level(
+    held: HeldCsv, tables: Tables, state: State, aside: str, progress: Progress | None = None
+) -> tuple[int, Merged | None]:
     """Bring the CSV what PostgreSQL, which leads, has; gives how many people that were."""
     with tables.snapshot() as snapshot:
         if snapshot.state() != state:
@@ -174,10 +213,10 @@ def bring_csv_level(held: HeldCsv, tables: Tables, state: State, aside: str) -> 
             )
         is_ours = held.is_ours()
         if is_ours:
-            dirty, merged = level(held, snapshot), None
+            dirty, merged = level(held, snapshot, progress), None
         else:
             dirty = snapshot.dirty(())
-            merged = held.render(snapshot.render, foreign=aside)
+            merged = held.render(_watched(snapshot, progress), foreign=aside)
     if dirty or not is_ours:
         tables.clear(dirty)
         # The journal's numbers go on from PostgreSQL's, should it have to take writes in.
@@ -185,15 +224,19 @@ def bring_csv_level(held: HeldCsv, tables: Tables, state: State, aside: str) -> 
     return len(dirty), merged
 
 
-def level(held: HeldCsv, snapshot: Snapshot) -> list[Dirty]:
+def level(held: HeldCsv, snapshot: Snapshot, progress: Progress | None = None) -> list[Dirty]:
     """Make the CSV what a snapshot of PostgreSQL holds; gives the people that had to be brought over."""
     dirty = snapshot.dirty(held.columns, PUT + 1)
     if len(dirty) > PUT:
-        held.render(snapshot.render, foreign=None)
+        held.render(_watched(snapshot, progress), foreign=None)
         return snapshot.dirty(())
     if dirty:
         _put(held, snapshot, dirty)
     return dirty
+
+
+def _watched(snapshot: Snapshot, progress: Progress | None) -> Callable[[Sink], object]:
+    return lambda sink: snapshot.render(Counted(sink, progress))
 
 
 def _put(held: HeldCsv, snapshot: Snapshot, dirty: Sequence[Dirty]) -> None:

@@ -75,7 +75,15 @@ def sync(
     return replace(report, seconds=round(time.monotonic() - began, 3))
 
 
-def first_sync(csv: Csv, tables: Tables, state: State, *, brakes: Brakes | None, step: Step) -> int:
+def first_sync(
+    csv: Csv,
+    tables: Tables,
+    state: State,
+    *,
+    brakes: Brakes | None,
+    step: Step,
+    progress: Progress | None = None,
+) -> int:
     """Make PostgreSQL equal to the CSV while that is still alone, and others go on writing it.
 
     Args:
@@ -84,6 +92,7 @@ def first_sync(csv: Csv, tables: Tables, state: State, *, brakes: Brakes | None,
         state: The phase in force.
         brakes: How much may vanish; None to let anything vanish.
         step: Told the name of each longer step.
+        progress: Told how many bytes of the file have been read.
 
     Returns:
         The last record of the CSV's journal that was in the file.
@@ -98,6 +107,11 @@ def first_sync(csv: Csv, tables: Tables, state: State, *, brakes: Brakes | None,
             pinned = stack.enter_context(csv.pinned())
             sequence = held.last_sequence()
         tables.sync(
-            pinned.reading, began=state, brakes=brakes, dry_run=False, step=step, least_revision=sequence
+            lambda: pinned.reading(progress),
+            began=state,
+            brakes=brakes,
+            dry_run=False,
+            step=step,
+            least_revision=sequence,
         )
     return sequence

@@ -164,9 +164,9 @@ class LockedCsv:
         """Whether a row_id may stand in several rows."""
         return self._rows.repeated()
 
-    def reading(self) -> CsvReading:
+    def reading(self, progress: Callable[[int], None] | None = None) -> CsvReading:
         """One pass over the file, through the gate."""
-        return CsvReading(self.path)
+        return CsvReading(self.path, progress)
 
     def write(
         self, groups: Sequence[tuple[str, Sequence[Write]]], epoch: int, kind: Kind = Kind.WRITE
