@@ -19,6 +19,9 @@ SAMPLE = Path("sample_data/output.csv")
 # Every event is kept in the run; the terminal gets the summary.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
+_KEPT = {"statement_timeout": 60_000, "pool_recycle": 3600, "max_overflow": 10}
+"""How Dagster's connections are kept open while the job runs: milliseconds, seconds, connections."""
+
 OPEN = """
 See it in Dagster:  make dev, then open http://127.0.0.1:3000
 At the terminal:    .venv/bin/ingest status   (and --help)"""
@@ -58,6 +61,8 @@ def _run(console: Console, settings: Settings) -> ExecuteInProcessResult:
         console.status("Reading the CSV, syncing, comparing, publishing a version"),
         DagsterInstance.from_config(str(settings.base)) as instance,
     ):
+        # Else every event of the run makes a connection of its own.
+        instance.optimize_for_webserver(**_KEPT)
         job = build_definitions(settings).resolve_job_def("migrate")
         return job.execute_in_process(instance=instance, run_config=_QUIET, raise_on_error=False)
 
