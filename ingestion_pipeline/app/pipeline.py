@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, cached_property
 from getpass import getuser
 from pathlib import Path
 from types import TracebackType
@@ -15,15 +15,8 @@ from uuid import UUID
 from ingestion_pipeline.app.asking import Asking
 from ingestion_pipeline.app.authority import Authority
 from ingestion_pipeline.app.batch import Batch
-from ingestion_pipeline.app.database_backups import DatabaseBackups
-from ingestion_pipeline.app.health import Looking
-from ingestion_pipeline.app.phases import Phases
 from ingestion_pipeline.app.places import ConnectS3, Places
 from ingestion_pipeline.app.reading import Reading, is_text
-from ingestion_pipeline.app.reports import Reports
-from ingestion_pipeline.app.restorable import Restorable
-from ingestion_pipeline.app.restoring import Restoring
-from ingestion_pipeline.app.spreadsheets import Spreadsheets
 from ingestion_pipeline.app.timed import timed
 from ingestion_pipeline.app.writing import Writing
 from ingestion_pipeline.domain.asking import FOUND, FindReport, SearchReport
@@ -62,7 +55,14 @@ from ingestion_pipeline.stores.postgres.tables import PostgresTables
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ingestion_pipeline.app.database_backups import DatabaseBackups
+    from ingestion_pipeline.app.health import Looking
     from ingestion_pipeline.app.metrics import Metrics
+    from ingestion_pipeline.app.phases import Phases
+    from ingestion_pipeline.app.reports import Reports
+    from ingestion_pipeline.app.restorable import Restorable
+    from ingestion_pipeline.app.restoring import Restoring
+    from ingestion_pipeline.app.spreadsheets import Spreadsheets
 
 GROUP = 500
 """People made durable together where many are written."""
@@ -71,17 +71,13 @@ GROUP = 500
 class Pipeline:
     """The verbs, with the places they work on filled in. Made by `open_pipeline`.
 
-    PostgreSQL is reached, and the embedded server started, when a verb first needs it.
+    PostgreSQL is reached, the embedded server started, and what few verbs need loaded, when a verb first
+    needs it.
 
     Attributes:
         settings: The site's.
         csv: The CSV.
-        phase: Plans and makes changes of phase.
-        restore: Restores versions, and what was at a time; takes old versions away.
-        spreadsheets: Writes the CSV for spreadsheet programs, and back.
         asking: Keeps the search index, and answers from it.
-        backups: Makes and restores dumps of the database, and tries out what was published.
-        reports: Counts figures of what PostgreSQL holds, and reports them and how the migration has gone.
     """
 
     def __init__(self, settings: Settings, connect_s3: ConnectS3 | None = None) -> None:
@@ -97,19 +93,6 @@ class Pipeline:
             self.csv, self._authority, self._places.brakes, self._writing.settle_first, fallback=fallback
         )
         self.asking = Asking(self._places, self._authority, self._writing.settle_first)
-        restorable = Restorable(
-            self._places,
-            self._authority,
-            lambda before: self._export(before=before),
-            self._compared,
-            self._writing.settle_first,
-        )
-        self.restore = Restoring(self._places, restorable, who())
-        self.backups = DatabaseBackups(self._places, restorable)
-        self.spreadsheets = Spreadsheets(self._places, self.render)
-        self.phase = Phases(self._places, self._authority, self._writing, self.export, who())
-        self.reports = Reports(self._places, self.status, self.phase.history)
-        self._looking = Looking(self._places, self.phase)
 
     def __enter__(self) -> Self:
         return self
@@ -121,6 +104,59 @@ class Pipeline:
             self._writing.close()
         finally:
             self._places.close()
+
+    @cached_property
+    def phase(self) -> "Phases":
+        """Plans and makes changes of phase."""
+        from ingestion_pipeline.app.phases import Phases  # noqa: PLC0415 - see the class
+
+        return Phases(self._places, self._authority, self._writing, self.export, who())
+
+    @cached_property
+    def restore(self) -> "Restoring":
+        """Restores versions, and what was at a time; takes old versions away."""
+        from ingestion_pipeline.app.restoring import Restoring  # noqa: PLC0415 - see the class
+
+        return Restoring(self._places, self._restorable, who())
+
+    @cached_property
+    def backups(self) -> "DatabaseBackups":
+        """Makes and restores dumps of the database, and tries out what was published."""
+        from ingestion_pipeline.app.database_backups import DatabaseBackups  # noqa: PLC0415 - see the class
+
+        return DatabaseBackups(self._places, self._restorable)
+
+    @cached_property
+    def _restorable(self) -> "Restorable":
+        from ingestion_pipeline.app.restorable import Restorable  # noqa: PLC0415 - see the class
+
+        return Restorable(
+            self._places,
+            self._authority,
+            lambda before: self._export(before=before),
+            self._compared,
+            self._writing.settle_first,
+        )
+
+    @cached_property
+    def spreadsheets(self) -> "Spreadsheets":
+        """Writes the CSV for spreadsheet programs, and back."""
+        from ingestion_pipeline.app.spreadsheets import Spreadsheets  # noqa: PLC0415 - see the class
+
+        return Spreadsheets(self._places, self.render)
+
+    @cached_property
+    def reports(self) -> "Reports":
+        """Counts figures of what PostgreSQL holds, and reports them and how the migration has gone."""
+        from ingestion_pipeline.app.reports import Reports  # noqa: PLC0415 - see the class
+
+        return Reports(self._places, self.status, self.phase.history)
+
+    @cached_property
+    def _looking(self) -> "Looking":
+        from ingestion_pipeline.app.health import Looking  # noqa: PLC0415 - see the class
+
+        return Looking(self._places, self.phase)
 
     @property
     def versions(self) -> Chain:
