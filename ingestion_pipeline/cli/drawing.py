@@ -10,7 +10,7 @@ from rich.text import Text
 
 from ingestion_pipeline.cli.progress import Standing
 
-WIDTH = 24
+WIDTH = 16
 """Of the bar itself, so that a step's name has room beside it."""
 
 
@@ -66,7 +66,7 @@ def _size(amount: float, unit: str | None) -> str:
 
 
 def _clock(seconds: float) -> str:
-    return str(timedelta(seconds=int(seconds)))
+    return str(timedelta(seconds=int(seconds))).removeprefix("0:")
 
 
 class Drawing:

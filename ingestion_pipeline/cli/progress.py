@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 SLOW = 2.0
 """Seconds after which a person wants to see that something happens."""
 
+LEAST = 1000
+"""What is less than one part in so many is a file's header, and says nothing of how far it is."""
+
 _AGAIN = " again"
 
 
@@ -59,6 +62,8 @@ class Bar:
 
     def read(self, size: int) -> None:
         """So much has been read of it all. Who begins once more, begins from 0."""
+        if self._total is not None and size * LEAST < self._total:
+            return
         before = self._standing
         name = before.step
         if size < (before.done or 0):
