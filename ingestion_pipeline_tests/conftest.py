@@ -14,12 +14,14 @@ import pytest
 from psycopg2 import extensions
 
 from ingestion_pipeline.app import Pipeline, open_pipeline
-from ingestion_pipeline.stores.postgres import schema
+from ingestion_pipeline.stores.postgres import partitioning, schema
 from ingestion_pipeline.stores.postgres.embedded import EmbeddedServer
 from ingestion_pipeline.stores.postgres.pool import Pool
 
 SAMPLES = Path(__file__).parent.parent / "sample_data"
 NAMED_SERVER = os.environ.get("DATABASE_URL")
+PARTS = int(os.environ.get("INGESTION_TEST_PARTITIONS", "0"))
+"""In how many parts the tables are in every database that tests begin with; 0 for whole tables."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -75,6 +77,7 @@ def template(server: Server) -> Iterator[str]:
     with server.new_database() as url:
         pool = Pool(url)
         schema.upgrade(pool)
+        partitioning.partition(pool, PARTS)
         pool.close()
         yield urlsplit(url).path[1:]
 

@@ -19,7 +19,7 @@ def stray(database: str, statement: str, *values: object, epoch: int | None = No
 
 CHECKS = """
     SELECT conrelid::regclass::text, conname::text, pg_get_constraintdef(oid) FROM pg_constraint
-    WHERE contype = 'c' AND (conname LIKE '%_is_flat' OR conname LIKE '%_has_text')
+    WHERE contype = 'c' AND coninhcount = 0 AND (conname LIKE '%_is_flat' OR conname LIKE '%_has_text')
 """
 
 

@@ -7,6 +7,7 @@ import click
 
 from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.frame import Frame, command
+from ingestion_pipeline.domain.columns import MOST_PARTS
 from ingestion_pipeline.domain.errors import Exit, ProtectedError
 
 if TYPE_CHECKING:
@@ -81,6 +82,28 @@ def _set_up(role: "Role") -> str:
     if not role.is_group:
         return "may do more than is granted"
     return "yes" if role.granted else "not granted: --create"
+
+
+@database.command()
+@click.option(
+    "--parts",
+    type=click.IntRange(min=0, max=MOST_PARTS),
+    help="Into how many; 0 or 1 makes them whole again. Without it, say how they are.",
+)
+@command
+def partition(frame: Frame, *, parts: int | None) -> None:
+    """Bring the three tables into parts by hash, or make them whole again, in one transaction.
+
+    Nobody writes meanwhile, and every row is copied: choose the hour. Proofs of before are void.
+    """
+    from ingestion_pipeline.stores.postgres import partitioning  # noqa: PLC0415 - see upgrade
+
+    with frame.pipeline() as pipeline:
+        if parts is None:
+            answer: dict[str, Any] = {"parts": partitioning.parts(pipeline.pool)}
+        else:
+            answer = dataclasses.asdict(partitioning.partition(pipeline.pool, parts))
+    frame.answer(answer, lambda: show.rows("Partitions", answer.items()))
 
 
 @database.command()

@@ -60,3 +60,20 @@ def test_named_server_is_not_ours_to_start(site: Site, call: Call, verb: str) ->
 
     assert (answer.code, answer.json["error"]["code"]) == (2, "not_embedded")
     assert not (site.folder / ".ingestion").exists()
+
+
+@pytest.mark.usefixtures("own")
+def test_tables_come_into_parts_and_are_whole_again(call: Call) -> None:
+    assert call("db", "partition", "--parts", "4", "--json").json["error"]["code"] == "schema_missing"
+    call("sync")
+
+    done = call("db", "partition", "--parts", "4", "--json")
+    told = call("db", "partition", "--json")
+
+    assert (done.code, done.json) == (0, {"before": 0, "parts": 4, "people": 509})
+    assert told.json == {"parts": 4}
+    assert call("compare").code == 0
+    assert call("sync", "--json").json["updated"] == 0
+    assert call("db", "partition", "--parts", "257").code == 2
+    assert call("db", "partition", "--parts", "0", "--json").json == {"before": 4, "parts": 0, "people": 509}
+    assert call("compare").code == 0

@@ -50,7 +50,8 @@ WHERE jsonb_typeof(undone.cells -> map.name) = 'object' AND (
 )
 
 -- name: free_places
-SET CONSTRAINTS people_ordinal_key DEFERRED
+-- All, as the one of places lies elsewhere where the tables are in parts.
+SET CONSTRAINTS ALL DEFERRED
 
 -- name: delete_comers
 DELETE FROM people USING coming WHERE people.row_id = coming.row_id AND coming.operation = 'insert'

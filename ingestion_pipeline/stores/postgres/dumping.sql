@@ -33,8 +33,8 @@ DECLARE
 BEGIN
     FOR one IN
         SELECT oid FROM pg_class
-        WHERE relkind = 'r' AND relnamespace = to_regnamespace('ingestion')
-            OR relkind IN ('r', 'v') AND relnamespace = 'public'::regnamespace AND relname ~ {own}
+        WHERE relkind = 'r' AND NOT relispartition AND relnamespace = to_regnamespace('ingestion')
+            OR relkind IN ('r', 'p', 'v') AND relnamespace = 'public'::regnamespace AND relname ~ {own}
         ORDER BY relnamespace <> 'public'::regnamespace, relkind <> 'v', relname
     LOOP
         EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', one);
@@ -75,6 +75,24 @@ BEGIN
     IF to_regclass('public.people') IS NOT NULL THEN
         INSERT INTO pg_temp.known SELECT row_id FROM public.people;
     END IF;
+END
+$$
+
+-- name: drop_parts
+-- What the dump brings takes the place of tables, which cannot be taken apart while they have parts; and the dump may have
+-- other parts, or none.
+DO $$
+DECLARE
+    one record;
+BEGIN
+    DROP TABLE IF EXISTS ingestion.person CASCADE;
+    FOR one IN
+        SELECT inhrelid::regclass AS name FROM pg_inherits
+        JOIN pg_class ON pg_class.oid = inhparent
+        WHERE relkind = 'p' AND relnamespace = 'public'::regnamespace AND relname ~ {own}
+    LOOP
+        EXECUTE format('DROP TABLE %s', one.name);
+    END LOOP;
 END
 $$
 

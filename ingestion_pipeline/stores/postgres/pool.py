@@ -301,13 +301,16 @@ def _refused(error: psycopg2.Error) -> ProtectedError:
         )
     # The server's own message may quote a value; its code and the names of what stands in the way do not.
     named = (error.diag.constraint_name, error.diag.table_name, error.diag.column_name)
-    about = ", ".join(name for name in named if name)
+    about = ", ".join(_IN_PART.sub("", name) for name in named if name)
     return ProtectedError(
         f"PostgreSQL refused: SQLSTATE {error.pgcode}" + (f" ({about})" if about else ""),
         code="postgres_refused",
         hint="Nothing was changed; the transaction was rolled back.",
     )
 
+
+_IN_PART = re.compile(r"_\d+_of_\d+")
+"""What the name of a part has more than that of the whole table."""
 
 _DENIED = re.compile(r"permission denied for [a-z ]+ (\w+)")
 _WRITERS = {

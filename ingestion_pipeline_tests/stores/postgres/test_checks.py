@@ -95,9 +95,9 @@ def test_writers_go_on_while_a_constraint_is_validated(database: str, pool: Pool
         assert (made.row_id, refused) == ("1", None)
         validating.rollback()
     assert schema.validate(pool) == []
-    assert stray(database, "SELECT convalidated FROM pg_constraint WHERE conname = 'people_long'") == [
-        (True,)
-    ]
+    assert stray(
+        database, "SELECT DISTINCT convalidated FROM pg_constraint WHERE conname = 'people_long'"
+    ) == [(True,)]
 
 
 def test_the_upgrade_waits_for_a_long_look_and_writers_do_not(database: str, pool: Pool) -> None:

@@ -8,10 +8,10 @@ from ingestion_pipeline.domain.errors import ProtectedError, UnavailableError
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.receipt import checked
 from ingestion_pipeline.domain.reports import State
-from ingestion_pipeline.stores.postgres import schema
+from ingestion_pipeline.stores.postgres import partitioning, schema
 from ingestion_pipeline.stores.postgres.pool import Pool
 from ingestion_pipeline.stores.postgres.tables import PostgresTables
-from ingestion_pipeline_tests.conftest import Server
+from ingestion_pipeline_tests.conftest import PARTS, Server
 from ingestion_pipeline_tests.strays import Rows, stray
 
 STATE = State(Phase.DATABASE_PRIMARY, 2)
@@ -68,6 +68,7 @@ def test_writing_is_taken_down_and_comes_up_again(database: str, pool: Pool) -> 
         schema.check(pool)
 
     schema.upgrade(pool)
+    partitioning.partition(pool, PARTS)
 
     assert everything(database) == head
     assert (tables.history("1"), tables.quarantine(decided=True)) == ([], [])

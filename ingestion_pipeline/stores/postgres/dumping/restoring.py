@@ -42,7 +42,10 @@ _OURS = re.compile(rf"\d+; \d+ \d+ (SCHEMA - ingestion|[A-Z ]+ (ingestion|public
 _KNOWN = re.compile(r";|\d+; \d+ \d+ [A-Z ]+ (-|public|ingestion) |$")
 """Any line of a list of contents that is whole."""
 
-_NEEDED = (" TABLE DATA public people ", " TABLE DATA ingestion schema_version ")
+_NEEDED = (
+    re.compile(r" TABLE DATA (public people|ingestion people_\d+_of_\d+) "),
+    re.compile(r" TABLE DATA ingestion schema_version "),
+)
 
 _WORDS = ("--format=custom", "--file=-", "--no-owner", "--no-privileges")
 
@@ -144,6 +147,7 @@ def _beginning(pool: Pool, state: State, position: str | None) -> bytes:
         _sql.keep_known,
         _sql.fill("keep_grants", own=own),
         _sql.keep_roles,
+        _sql.fill("drop_parts", own=own),
     )
 
 
@@ -215,7 +219,7 @@ def _contents(programs: Clients, path: Path) -> Iterator[Path]:
         if status:
             raise _too_new(path, programs) if "unsupported version" in program.said else _unreadable(path)
     ours = "".join(line for line in listed if _OURS.match(line))
-    if not all(map(_KNOWN.match, listed)) or not all(entry in ours for entry in _NEEDED):
+    if not all(map(_KNOWN.match, listed)) or not all(entry.search(ours) for entry in _NEEDED):
         raise _unreadable(path)
     with tempfile.NamedTemporaryFile(prefix="ingestion_dump_") as file:
         file.write(ours.encode())
