@@ -53,11 +53,11 @@ def examine(config: Path | None) -> list[Check]:
 
 
 def _of_site(pipeline: Pipeline) -> Iterator[Check]:
+    of_csv = (("csv", _csv), ("csv permissions", _permissions), ("disk", _disk))
     looks: tuple[tuple[str, Callable[[Pipeline], Check]], ...] = (
         ("configuration", _configuration),
-        ("csv", _csv),
-        ("csv permissions", _permissions),
-        ("disk", _disk),
+        *([("host", _host)] if pipeline.settings.paths.csv_host is not None else []),
+        *(of_csv if pipeline.settings.has_csv else ()),
         ("postgres", _postgres),
         ("schema", _schema),
         *([("replica", _replica)] if pipeline.settings.replica_url is not None else []),
@@ -91,6 +91,13 @@ def _configuration(pipeline: Pipeline) -> Check:
     return Check(
         "configuration", ok=True, finding=f"{settings.config_file}, phase {settings.wanted_phase} wanted"
     )
+
+
+def _host(pipeline: Pipeline) -> Check:
+    report = pipeline.status()
+    if report.host is None:
+        raise AssertionError("a host is named to have the CSV")
+    return Check("host", ok=True, finding=f"{report.host.name}: {report.host.may(report.in_force)}")
 
 
 def _csv(pipeline: Pipeline) -> Check:

@@ -121,6 +121,24 @@ class Authority:
             raise
 
 
+class AuthorityElsewhere(Authority):
+    """The same on a host that has not the CSV, nor the ledger beside it: PostgreSQL is asked every time."""
+
+    def in_force(self, *, again: bool = False) -> State:  # noqa: ARG002 - it is asked in any case
+        """The phase in force, as PostgreSQL has it.
+
+        Raises:
+            ProtectedError: The site has not begun, which the host that has the CSV sees to.
+            UnavailableError: PostgreSQL is away.
+        """
+        with self.reached() as tables:
+            found = tables.state()
+        if found is None:
+            self._csv.check_here()
+            raise AssertionError("this host has the CSV")
+        return found
+
+
 def _is_passed_over(known: State, found: State) -> bool:
     """Whether PostgreSQL has begun to lead without the ledger knowing, as with a ledger from a copy."""
     return (known.phase.authority, found.phase.authority) == (Side.CSV, Side.POSTGRES)

@@ -98,7 +98,7 @@ class Looking:
         limits = Limits(**self._places.settings.health.model_dump())
         facts = self._facts(seen, at, slower(_of_work(recent.timings), recent.before, limits.slower_than))
         signals = (*self._signals(seen, facts), *_of_timings(timings, recent.timings, facts.slower))
-        return Health(at, signals, findings(facts, limits))
+        return Health(at, signals, findings(facts, limits), self._places.host, seen.phase)
 
     def _seen(self, at: datetime) -> _Seen:
         csv = self._csv()
@@ -153,15 +153,18 @@ class Looking:
         yield Signal("pending_rows", float(seen.pending.rows))
         yield Signal("pending_age_seconds", seen.pending.seconds)
         yield Signal("fallback_writes", float(seen.pending.fallback))
-        size, journal = self._places.csv.bytes()
-        yield Signal("csv_bytes", float(size))
-        yield Signal("journal_bytes", float(journal))
+        if self._places.has_csv:
+            size, journal = self._places.csv.bytes()
+            yield Signal("csv_bytes", float(size))
+            yield Signal("journal_bytes", float(journal))
         yield from seen.disks
         yield from _aged("version_age_seconds", seen.version)
         yield from _aged("backup_age_seconds", seen.backup)
         yield from machine.process()
 
     def _csv(self) -> _OfCsv:
+        if not self._places.has_csv:
+            return _OfCsv()
         try:
             with self._places.csv.still() as still:
                 change, state = still.changing(), still.state()
@@ -210,7 +213,8 @@ class Looking:
 
     def _disks(self) -> Iterator[Signal]:
         paths = self._places.settings.paths
-        yield from machine.disk("csv", paths.output_csv.parent)
+        if self._places.has_csv:
+            yield from machine.disk("csv", paths.output_csv.parent)
         yield from machine.disk("state", paths.state_dir)
 
 

@@ -60,6 +60,7 @@ class Phases:
     @timed("plan")
     def plan(self) -> Plan:
         """Every move from the phase in force, and what speaks against it; changes nothing."""
+        self._places.csv.check_here()
         state = self._changing(AS_USUAL).in_force()
         return self.plan_from(state)
 
@@ -157,6 +158,7 @@ class Phases:
         return self._places.settings.wanted_phase
 
     def _change(self, aim: Callable[[Phase], Phase], how: How, *, by_hand: bool) -> ChangeReport:
+        self._places.csv.check_here()
         changing = self._changing(how)
         if how.dry_run:
             order = self._order(aim(changing.in_force().phase), how, by_hand=by_hand)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 from uuid import UUID
 
 from ingestion_pipeline.app.asking import Asking
-from ingestion_pipeline.app.authority import Authority
+from ingestion_pipeline.app.authority import Authority, AuthorityElsewhere
 from ingestion_pipeline.app.batch import Batch
 from ingestion_pipeline.app.places import ConnectS3, Places
 from ingestion_pipeline.app.reading import Reading, is_text
@@ -40,7 +40,7 @@ from ingestion_pipeline.operations.export import ExportReport, export
 from ingestion_pipeline.operations.inspect import InspectReport, inspect
 from ingestion_pipeline.operations.quarantine import Decided, decide
 from ingestion_pipeline.operations.settle import SettleReport
-from ingestion_pipeline.operations.status import StatusReport, status
+from ingestion_pipeline.operations.status import StatusReport, status, status_elsewhere
 from ingestion_pipeline.operations.sync import sync
 from ingestion_pipeline.settings import Settings, load_settings
 from ingestion_pipeline.stores.atomic import Written, draft, refuse_unless_file
@@ -84,13 +84,17 @@ class Pipeline:
         self.settings = settings
         self._places = Places(settings, connect_s3)
         self.csv = self._places.csv
-        self._authority = Authority(
+        authority = Authority if self._places.has_csv else AuthorityElsewhere
+        self._authority = authority(
             self.csv, lambda: self.tables, self._places.begin, self._places.has_database
         )
         self._writing = Writing(self._places, self._authority, who())
-        fallback = settings.database.fallback_to_csv
         self._reading = Reading(
-            self.csv, self._authority, self._places.brakes, self._writing.settle_first, fallback=fallback
+            self.csv,
+            self._authority,
+            self._places.brakes,
+            self._writing.settle_first,
+            fallback=self._places.fallback,
         )
         self.asking = Asking(self._places, self._authority, self._writing.settle_first)
 
@@ -408,8 +412,10 @@ class Pipeline:
 
     @timed("status")
     def status(self) -> StatusReport:
-        """Where the site stands."""
-        return status(self.csv, lambda: self.tables, wanted=self.settings.wanted_phase)
+        """Where the site stands, as far as this host can see."""
+        verb = status if self._places.has_csv else status_elsewhere
+        report = verb(self.csv, lambda: self.tables, wanted=self.settings.wanted_phase)
+        return replace(report, host=self._places.host)
 
     def health(self) -> Health:
         """Look at the whole site: its figures, and what is not as it should be.
@@ -440,6 +446,7 @@ class Pipeline:
         step: Step = lambda _name: None,
     ) -> SyncReport:
         """Make the follower equal to the authority, or to a normalised copy; see `operations.sync`."""
+        self.csv.check_here()
         schema.ensure(self.pool)
         if not dry_run:
             self._writing.backup.before_load()
@@ -463,6 +470,7 @@ class Pipeline:
 
         PostgreSQL is read on the replica, if there is one and it is level; the proof is kept on the primary.
         """
+        self.csv.check_here()
 
         def ask(tables: PostgresTables) -> CompareReport:
             return compare(
@@ -522,9 +530,12 @@ class Pipeline:
     def _export(
         self, *, run_id: str | None = None, before: str | None = None, progress: Progress | None = None
     ) -> ExportReport:
+        here = self._places.has_csv
+        if not here and self._authority.in_force().phase.authority is Side.CSV:
+            self.csv.check_here()
         schema.ensure(self.pool)
         return export(
-            self.csv,
+            self.csv if here else None,
             self.tables,
             self.versions,
             wanted=self.settings.wanted_phase,

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.errors import SettingsError
+from ingestion_pipeline.domain.host import Host
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.reports import READ, State
 from ingestion_pipeline.settings import Settings
@@ -16,6 +17,7 @@ from ingestion_pipeline.stores.bucket.chain import Chain
 from ingestion_pipeline.stores.bucket.folder import Folder
 from ingestion_pipeline.stores.bucket.place import Place
 from ingestion_pipeline.stores.disk.csv_store import CsvStore
+from ingestion_pipeline.stores.disk.elsewhere import CsvElsewhere
 from ingestion_pipeline.stores.postgres import schema
 from ingestion_pipeline.stores.postgres.embedded import EmbeddedServer
 from ingestion_pipeline.stores.postgres.pool import Pool, Waits
@@ -34,19 +36,26 @@ class Places:
     Args:
         settings: The site's.
         connect_s3: Makes the client for the bucket, given region, profile and endpoint_url.
+
+    Attributes:
+        host: This host; None where no host is named to have the CSV.
     """
 
     def __init__(self, settings: Settings, connect_s3: ConnectS3 | None = None) -> None:
         self.settings = settings
         self._connect_s3 = connect_s3
-        locking = settings.file_locking
-        self.csv = CsvStore(
-            settings.paths.output_csv, timeout=locking.timeout, check_interval=locking.check_interval
-        )
+        self.host = None if settings.paths.csv_host is None else Host(settings.host, settings.paths.csv_host)
+        self.csv = self._csv()
         self.timings = recorder(self.timings_folder)
         self.timings.open()
         self._open = ExitStack()
         self._opening = threading.RLock()
+
+    def _csv(self) -> CsvStore:
+        path, locking = self.settings.paths.output_csv, self.settings.file_locking
+        if self.host is not None and not self.host.has_csv:
+            return CsvElsewhere(path, self.host)
+        return CsvStore(path, timeout=locking.timeout, check_interval=locking.check_interval)
 
     @property
     def brakes(self) -> Brakes:
@@ -212,6 +221,16 @@ class Places:
         """
         schema.ensure(self.pool)
         return self.tables.begin(self.settings.wanted_phase, known=known)
+
+    @property
+    def has_csv(self) -> bool:
+        """Whether the CSV is on this host."""
+        return self.settings.has_csv
+
+    @property
+    def fallback(self) -> bool:
+        """Whether the CSV may stand in for PostgreSQL here."""
+        return self.settings.database.fallback_to_csv and self.has_csv
 
     def has_database(self) -> bool:
         """Whether a database may say something else than phase original."""

@@ -49,15 +49,14 @@ class Writing:
 
     def all(self, writes: Sequence[Write]) -> Answered:
         """Write people together, in order, up to the first that is refused."""
-        if self.backup.is_due and self.in_force().phase.authority is Side.CSV:
-            self.backup.before_write()
+        self._prepare()
         return write(
             self,
             self._csv.submit,
             writes,
             self._by,
             brakes=self._brakes,
-            fallback=self._places.settings.database.fallback_to_csv,
+            fallback=self._places.fallback,
         )
 
     def each(self, writes: Iterable[Write], group: int) -> Iterator[WriteReceipt]:
@@ -77,12 +76,18 @@ class Writing:
 
     def delete(self, row_ids: Collection[str], *, accept_loss: bool) -> DeleteReport:
         """Delete people, all or none."""
-        if self.backup.is_due and self.in_force().phase.authority is Side.CSV:
-            self.backup.before_write()
+        self._prepare()
         return delete(self, self._csv, row_ids, self._by, brakes=None if accept_loss else self._brakes)
+
+    def _prepare(self) -> None:
+        """Copy the CSV, where it leads, before the first write."""
+        if self.backup.is_due and self.in_force().phase.authority is Side.CSV:
+            self._csv.check_here()
+            self.backup.before_write()
 
     def add_columns(self, names: Sequence[str]) -> tuple[str, ...]:
         """Give the CSV, while it leads, more columns of the contract; gives those it had not."""
+        self._csv.check_here()
         self.backup.before_write()
         return add_columns(self, self._csv, names, brakes=self._brakes)
 
@@ -95,6 +100,7 @@ class Writing:
         step: Step = lambda _name: None,
     ) -> SettleReport:
         """Bring the follower level, and finish whatever was interrupted."""
+        self._csv.check_here()
         brakes = None if accept_loss else self._brakes
         try:
             return self._settle(self.in_force(), brakes, progress, step)
@@ -124,8 +130,9 @@ class Writing:
         return self._authority.reached()
 
     def settle_soon(self) -> None:
-        """Bring the CSV level in the background."""
-        self._settler.soon()
+        """Bring the CSV level in the background; where it is elsewhere, that host does."""
+        if self._places.has_csv:
+            self._settler.soon()
 
     def settle_first(self) -> None:
         """Bring PostgreSQL what the CSV took in for it, if it took in anything."""

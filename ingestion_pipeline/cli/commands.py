@@ -57,6 +57,7 @@ def status(frame: Frame) -> None:
 def _status_answer(report: "StatusReport") -> dict[str, Any]:
     return {
         "phase": {"wanted": report.wanted, "in_force": report.in_force, "epoch": report.epoch},
+        **show.host(report.host, report.in_force),
         "authority": report.authority,
         "follower": report.follower,
         "pending": report.pending.all,
@@ -77,6 +78,7 @@ def _show_status(report: "StatusReport") -> None:
         ("epoch", report.epoch),
         ("authority", report.authority),
         ("follower", report.follower),
+        *([("this host may", report.host.may(report.in_force))] if report.host else []),
         ("pending", _pending(report.pending)),
         *([("degraded", report.degraded)] if report.degraded else []),
         *([("half-done", _half_done(report.changing))] if report.changing else []),

@@ -35,6 +35,7 @@ def _answer(found: Health) -> dict[str, Any]:
     return {
         "ok": found.ok,
         "at": found.at,
+        **show.host(found.host, found.phase),
         "findings": list(found.findings),
         "signals": [
             {"name": one.name, "labels": dict(one.labels), "value": one.value} for one in found.signals
@@ -44,6 +45,8 @@ def _answer(found: Health) -> dict[str, Any]:
 
 def _show(found: Health, *, with_signals: bool) -> None:
     title = "Healthy" if found.ok else "Not healthy"
+    if found.host is not None:
+        click.echo(f"{found.host.name} may: {found.host.may(found.phase)}")
     show.table(f"{title}, at {found.at:%Y-%m-%d %H:%M:%S} UTC", _HEADER, map(_line, found.findings))
     if with_signals:
         lines = [

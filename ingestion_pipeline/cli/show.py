@@ -3,7 +3,17 @@
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from ingestion_pipeline.domain.host import Host
+from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.reports import Merged
+
+
+def host(host: Host | None, phase: Phase | None) -> dict[str, dict[str, Any]]:
+    """What an answer says of the host that gave it; nothing where the site has but one."""
+    if host is None:
+        return {}
+    may = host.may(phase)
+    return {"host": {"name": host.name, "csv_host": host.csv_host, "has_csv": host.has_csv, "may": may}}
 
 
 def rows(title: str, pairs: Iterable[tuple[str, object]]) -> None:

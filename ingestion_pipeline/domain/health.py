@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from ingestion_pipeline.domain.host import Host
+from ingestion_pipeline.domain.phase import Phase
+
 
 @dataclass(frozen=True, slots=True)
 class Signal:
@@ -49,11 +52,15 @@ class Health:
         at: When.
         signals: The figures that could be read.
         findings: What was looked at, in the same order at every look.
+        host: The host that looked, on a site of several.
+        phase: The phase in force, as far as it is known.
     """
 
     at: datetime
     signals: Sequence[Signal]
     findings: Sequence[Finding]
+    host: Host | None = None
+    phase: Phase | None = None
 
     @property
     def ok(self) -> bool:

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
 from ingestion_pipeline.domain.counting import Counted
 from ingestion_pipeline.domain.dialect import Dialect
-from ingestion_pipeline.domain.errors import ProtectedError
+from ingestion_pipeline.domain.errors import ProtectedError, stale_epoch
 from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.ports import Csv, Progress, Sink, Tables, Versions
 from ingestion_pipeline.domain.proof import Proof
@@ -33,7 +33,7 @@ class ExportReport:
 
 
 def export(  # noqa: PLR0913 - what it works on, and what its manifest says
-    csv: Csv,
+    csv: Csv | None,
     tables: Tables,
     versions: Versions,
     *,
@@ -47,7 +47,7 @@ def export(  # noqa: PLR0913 - what it works on, and what its manifest says
     """Publish the authority's content as a version.
 
     Args:
-        csv: The CSV.
+        csv: The CSV; None on a host that has it not, while PostgreSQL leads.
         tables: The three tables.
         versions: Where to publish.
         wanted: The phase a fresh site begins in.
@@ -65,22 +65,25 @@ def export(  # noqa: PLR0913 - what it works on, and what its manifest says
     with ExitStack() as stack:
         draft = stack.enter_context(versions.draft(form))
         # The file and the snapshot are of one instant: nobody writes the file between the two.
-        with csv.held() as held:
-            known = held.state()
+        with nullcontext() if csv is None else csv.held() as held:
+            known = None if held is None else held.state()
             tables.begin(wanted, known=known)
             snapshot = stack.enter_context(tables.snapshot())
             # In original PostgreSQL has no part: what it says may be of another time.
             alone = known is not None and known.phase is Phase.ORIGINAL and not known.changing
             state = known if known is not None and alone else snapshot.state()
+            pinned = None
             if state.phase.authority is Side.CSV:
-                csv = stack.enter_context(csv.pinned())
-        kept = before is not None and state.phase.authority is Side.CSV
-        if kept or state.phase is Phase.ORIGINAL:
+                if csv is None:
+                    raise stale_epoch(state.epoch)
+                pinned = stack.enter_context(csv.pinned())
+        kept = before is not None or state.phase is Phase.ORIGINAL
+        if pinned is not None and kept:
             # What is kept of a CSV that leads is its own bytes, whatever its follower has.
-            rows, dialect = _copy(csv, Counted(draft, progress))
+            rows, dialect = _copy(pinned, Counted(draft, progress))
         else:
             rows, dialect = snapshot.render(Counted(draft, progress))
-            if state.phase is Phase.DUAL_WRITE and draft.sha256 != csv.sha256():
+            if pinned is not None and draft.sha256 != pinned.sha256():
                 raise _unequal()
         manifest = versions.holding(draft.sha256)
         if manifest is not None and manifest.content.before is not None and before is None:

@@ -6,6 +6,7 @@ from typing import assert_never
 
 from ingestion_pipeline.domain.columns import contract_version
 from ingestion_pipeline.domain.errors import UnavailableError
+from ingestion_pipeline.domain.host import Host
 from ingestion_pipeline.domain.pending import Pending
 from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.phase_change import PhaseChange
@@ -33,6 +34,7 @@ class StatusReport:
         why_not: Every reason why the two sides are not known to be equal now.
         changing: A change of phase that was begun and nobody has seen the end of.
         is_proof_void: Whether the newest proof, as far as is known, says nothing of the present.
+        host: The host that was asked, on a site of several.
     """
 
     wanted: Phase
@@ -48,6 +50,7 @@ class StatusReport:
     why_not: tuple[str, ...]
     changing: PhaseChange | None = None
     is_proof_void: bool = True
+    host: Host | None = None
 
 
 def status(csv: Csv, tables: Callable[[], Tables], *, wanted: Phase) -> StatusReport:
@@ -66,6 +69,18 @@ def status(csv: Csv, tables: Callable[[], Tables], *, wanted: Phase) -> StatusRe
         changing = still.changing()
     report = _status(csv, tables, ledger, waiting, merged, wanted)
     return report if changing is None else replace(report, changing=changing)
+
+
+def status_elsewhere(csv: Csv, tables: Callable[[], Tables], *, wanted: Phase) -> StatusReport:
+    """The same on a host that has not the CSV: what PostgreSQL says.
+
+    Raises:
+        UnavailableError: PostgreSQL is away.
+    """
+    report = _status(csv, tables, None, Pending(), None, wanted)
+    if report.in_force is None:
+        return report
+    return replace(report, why_not=("the CSV is on another host, and is not looked at from here",))
 
 
 def _status(

@@ -74,10 +74,11 @@ class _Section(BaseModel):
 
 
 class Paths(_Section):
-    """Where the CSV and this program's own state lie."""
+    """Where the CSV and this program's own state lie; and which host has the CSV, where not all have it."""
 
     output_csv: FilledPath = Path("outputs/output.csv")
     state_dir: FilledPath = Path(".ingestion")
+    csv_host: FilledText | None = None
 
 
 class CsvColumns(_Section):

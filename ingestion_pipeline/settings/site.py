@@ -13,6 +13,7 @@ from ingestion_pipeline.domain.errors import Place, SettingsError
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.settings import legacy, server
 from ingestion_pipeline.settings.environment import expanded, overrides, read_environment, variable_of
+from ingestion_pipeline.settings.hosts import this_host
 from ingestion_pipeline.settings.keys import KEYS, SECTIONS, flat, is_section, nested, unknown_key
 from ingestion_pipeline.settings.sections import Paths, Sections
 from ingestion_pipeline.settings.yaml_file import read_yaml
@@ -40,12 +41,14 @@ class Settings(Sections):
         base: The folder relative paths start from, absolute.
         ignored_sections: The file's sections that belong to other programs.
         environment_url: DATABASE_URL, if it is set; it takes the place of `database`'s connection keys.
+        host: What this host is called.
     """
 
     config_file: Path
     base: Path
     ignored_sections: tuple[str, ...] = ()
     environment_url: SecretStr | None = Field(default=None, repr=False)
+    host: str = ""
 
     @classmethod
     def settings_customise_sources(
@@ -73,6 +76,11 @@ class Settings(Sections):
         """The read replica's URL; None where there is none."""
         given = self.database.replica_url
         return None if given is None else server.url_of_text(given.get_secret_value(), "database.replica_url")
+
+    @property
+    def has_csv(self) -> bool:
+        """Whether the CSV is on this host, as it is where no host is named."""
+        return self.paths.csv_host in (None, self.host)
 
     def describe_database(self) -> str:
         """Which database is meant, for people: no user, no password."""
@@ -109,11 +117,13 @@ def load_settings(config: Path | str | None = None) -> Settings:
             "base": base,
             "ignored_sections": tuple(str(key) for key in tree if key not in SECTIONS),
             "environment_url": server.url_of_environment(environment),
+            "host": this_host(environment),
         },
         replaced,
     )
     legacy.refuse_contradictions(settings, file)
     legacy.refuse_other_columns(settings.csv_columns, file)
+    _refuse_nothing_to_reach(settings, place)
     for url, where in (
         (settings.database_url, Place() if settings.environment_url else place),
         (settings.replica_url, place),
@@ -121,6 +131,17 @@ def load_settings(config: Path | str | None = None) -> Settings:
         if url is not None and not settings.database.allow_insecure:
             server.refuse_insecure(url, environment, where)
     return settings
+
+
+def _refuse_nothing_to_reach(settings: Settings, place: Place) -> None:
+    """Refuse a host that has neither the CSV nor a server that other hosts reach, too."""
+    if not settings.has_csv and settings.database_url is None:
+        raise SettingsError(
+            f"the CSV is on host {settings.paths.csv_host}, this is {settings.host}, and no server is named",
+            "no_server",
+            place,
+            "name the server in database.host or DATABASE_URL, or this host in paths.csv_host",
+        )
 
 
 def _config_file(config: Path | str | None, environment: Mapping[str, str]) -> Path:

