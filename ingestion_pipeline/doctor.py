@@ -12,7 +12,7 @@ from ingestion_pipeline.app import Pipeline, open_pipeline
 from ingestion_pipeline.domain.errors import PipelineError
 from ingestion_pipeline.domain.reports import READ
 from ingestion_pipeline.stores.postgres import schema
-from ingestion_pipeline.stores.postgres.tables import durability
+from ingestion_pipeline.stores.postgres.tables import durability, lacking_settings
 
 ENOUGH_DISK = 3
 """Times the CSV's size that should be free: a new file, a version, and a spare."""
@@ -59,6 +59,7 @@ def _of_site(pipeline: Pipeline) -> Iterator[Check]:
         *([("host", _host)] if pipeline.settings.paths.csv_host is not None else []),
         *(of_csv if pipeline.settings.has_csv else ()),
         ("postgres", _postgres),
+        ("session", _session),
         ("schema", _schema),
         *([("replica", _replica)] if pipeline.settings.replica_url is not None else []),
         ("versions", _versions),
@@ -142,6 +143,14 @@ def _postgres(pipeline: Pipeline) -> Check:
     ok = found.encoding == "UTF8"
     hint = "" if ok else "Make a database with ENCODING 'UTF8'."
     return Check("postgres", ok, f"{where}: {found.version}, {found.encoding}", hint)
+
+
+def _session(pipeline: Pipeline) -> Check:
+    lacking = lacking_settings(pipeline.pool)
+    if lacking:
+        hint = "Behind pgbouncer they are set for the database or user: docs/scaling.md has the statements."
+        return Check("session", ok=False, finding=f"other than asked for: {', '.join(lacking)}", hint=hint)
+    return Check("session", ok=True, finding="every setting is as asked for")
 
 
 def _schema(pipeline: Pipeline) -> Check:

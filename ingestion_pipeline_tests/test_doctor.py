@@ -12,7 +12,7 @@ from ingestion_pipeline_tests.reused import database, reused_database
 __all__ = ["database", "reused_database"]
 
 LOOKS = [
-    *("libraries", "configuration", "csv", "csv permissions", "disk", "postgres", "schema"),
+    *("libraries", "configuration", "csv", "csv permissions", "disk", "postgres", "session", "schema"),
     *("versions", "versions permissions"),
 ]
 
@@ -67,7 +67,7 @@ def test_one_fault_does_not_hide_the_next(site: Site, monkeypatch: pytest.Monkey
 
     checks = examined(site)
 
-    assert wrong(checks) == {"csv", "csv permissions", "schema"}
+    assert wrong(checks) == {"csv", "csv permissions", "session", "schema"}
     assert not checks["postgres"].ok
     assert "chmod 600" in checks["csv permissions"].hint
     assert "s3cret-canary" not in repr(checks)

@@ -47,6 +47,16 @@ class Waits:
     idle_in_transaction: float = 60.0
 
 
+_SESSION = {
+    "synchronous_commit": "on",
+    "timezone": "UTC",
+    "datestyle": "ISO",
+    "search_path": "public",
+    "jit": "off",
+}
+"""What every session is asked for, whatever the configuration."""
+
+
 class Pool:
     """A pool of psycopg2 connections to one database; safe to share between threads.
 
@@ -166,24 +176,25 @@ class Pool:
                 )
             return self._pool
 
-    def _session(self) -> str:
-        session = {
-            "statement_timeout": _milliseconds(self.waits.statement),
-            "lock_timeout": _milliseconds(self.waits.lock),
-            "idle_in_transaction_session_timeout": _milliseconds(self.waits.idle_in_transaction),
-            "synchronous_commit": "on",
-            "timezone": "UTC",
-            "datestyle": "ISO",
-            "search_path": "public",
-            "jit": "off",
+    @property
+    def session(self) -> dict[str, str]:
+        """The settings that each session is asked for, with times in milliseconds."""
+        waits = {
+            "statement_timeout": self.waits.statement,
+            "lock_timeout": self.waits.lock,
+            "idle_in_transaction_session_timeout": self.waits.idle_in_transaction,
         }
-        return " ".join(f"-c {name}={value}" for name, value in session.items())
+        return {name: str(_milliseconds(seconds)) for name, seconds in waits.items()} | _SESSION
+
+    def _session(self) -> str:
+        return " ".join(f"-c {name}={value}" for name, value in self.session.items())
 
 
 class PooledConnection(Connection):
-    """A connection that knows when it was last used. Made by the pool."""
+    """A connection that knows when it was last used, and whether a pooler lies between. Made by the pool."""
 
     used_at = -FRESH
+    is_pooled = False
 
     def is_fresh(self) -> bool:
         """Whether it was good a moment ago, and the server has not said since that it is going."""
@@ -224,6 +235,7 @@ def _healthy(pool: ThreadedConnectionPool, tries: int) -> PooledConnection:
         except PoolError:
             raise _unreachable("its connections were closed meanwhile") from None
         if connection.is_fresh() or _answers(connection):
+            _refuse_without_session(connection)
             return connection
         with suppress(PoolError):
             pool.putconn(connection, close=True)
@@ -243,15 +255,32 @@ def _milliseconds(seconds: float) -> int:
     return max(1, round(seconds * 1000))
 
 
-def _answers(connection: Connection) -> bool:
+def _answers(connection: PooledConnection) -> bool:
     try:
         # Without a transaction it is one question, not three.
         connection.autocommit = True
         with connection.cursor(cursor_factory=Cursor) as cursor:
-            cursor.execute("SELECT 1")
+            cursor.execute("SELECT pg_backend_pid()")
+            # A pooler between is who was connected to, and gives a number of its own.
+            connection.is_pooled = fetch_one(cursor)[0] != connection.info.backend_pid
     except psycopg2.Error:
         return False
     return True
+
+
+def is_pooled(connection: Connection) -> bool:
+    """Whether a pooler lies between, so that the next transaction may be another session's."""
+    return isinstance(connection, PooledConnection) and connection.is_pooled
+
+
+def _refuse_without_session(connection: Connection) -> None:
+    """Refuse a connection whose session is not as was asked for; the time zone, told unasked, shows it."""
+    if connection.info.parameter_status("TimeZone") != _SESSION["timezone"]:
+        raise UnavailableError(
+            "PostgreSQL cannot be used: what lies between leaves out the settings of the session",
+            code="session_settings",
+            hint="Behind pgbouncer they are set for the database or user: see docs/scaling.md.",
+        )
 
 
 @contextmanager

@@ -67,3 +67,7 @@ SELECT (SELECT count(*) FROM people), (SELECT count(*) FROM processing_status),
 SELECT current_setting('fsync') = 'on', current_setting('full_page_writes') = 'on',
     current_setting('synchronous_commit') <> 'off', current_setting('server_version'),
     current_setting('server_encoding')
+
+-- name: settings
+-- As they are in force; times in milliseconds.
+SELECT lower(name), setting FROM pg_settings WHERE lower(name) = ANY(%(names)s)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -13,11 +14,13 @@ from psycopg2 import sql
 from ingestion_pipeline.domain.cells import read
 from ingestion_pipeline.domain.columns import BY_NAME, COLUMNS, Codec, Column, Table, of_table
 from ingestion_pipeline.stores.postgres import expressions, queries
-from ingestion_pipeline.stores.postgres.pool import Connection, Cursor
+from ingestion_pipeline.stores.postgres.pool import Connection, Cursor, is_pooled
 
 _sql = queries.load("write")
 _FIRST = 5
 """The number of the first cell's parameter, after row_id, write_id, revision and verbatim."""
+
+_PARAMETER = re.compile(r"\$(\d+)")
 
 _KEY = BY_NAME["row_id"]
 
@@ -53,8 +56,14 @@ def run(
         The revision; None where the person is not there, or is already.
     """
     columns = _columns(cells)
-    name = _prepare(cursor, kind, columns)
     given = _given(row_id, write_id, revision, columns, cells)
+    if is_pooled(cursor.connection):
+        # What is prepared is one session's, and the next transaction may be another's.
+        if by is not None:
+            cursor.execute(_sql.name_actor, {"actor": by})
+        cursor.execute(_unprepared(kind, columns, cursor), {f"p{n}": text for n, text in enumerate(given, 1)})
+        return _revision(cursor)
+    name = _prepare(cursor, kind, columns)
     if by is None:
         cursor.execute(_executing("execute", name, len(given)), given)
     else:
@@ -121,6 +130,12 @@ def _prepare(cursor: Cursor, kind: str, columns: tuple[Column, ...]) -> str:
         cursor.execute(statement)
         known.add(name)
     return name
+
+
+def _unprepared(kind: str, columns: tuple[Column, ...], cursor: Cursor) -> str:
+    """The same statement, with its values put in by the driver: each is text, as it would be prepared."""
+    _, _, body = _statement(kind, columns)[1].as_string(cursor).partition(" AS\n")
+    return _PARAMETER.sub(r"%(p\1)s::text", body.replace("%", "%%"))
 
 
 @cache

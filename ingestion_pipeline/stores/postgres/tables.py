@@ -292,6 +292,15 @@ def durability(pool: Pool) -> Durability:
         return Durability(*fetch_one(cursor))
 
 
+def lacking_settings(pool: Pool) -> list[str]:
+    """The settings that a session has otherwise than was asked for, as behind a pooler that drops them."""
+    wanted = pool.session
+    with pool.transaction() as cursor:
+        cursor.execute(_state.settings, {"names": list(wanted)})
+        found = dict(cursor.fetchall())
+    return [name for name, value in wanted.items() if not found[name].startswith(value)]
+
+
 def _by_column(row: Sequence[str]) -> dict[str, str]:
     return dict(zip(BY_NAME, row, strict=True))
 

@@ -7,6 +7,10 @@ SELECT pg_current_xact_id()::text, set_config('ingestion.epoch', %(epoch)s, true
 -- Sent at once and without BEGIN, these are one transaction, which is committed if all of it succeeds.
 SET LOCAL ingestion.epoch = {epoch}; SET LOCAL ingestion.actor = {actor}; EXECUTE {statement} ({values})
 
+-- name: name_actor
+-- Whose write comes next.
+SELECT set_config('ingestion.actor', %(actor)s, true)
+
 -- name: execute_as
 -- Whose write this is, and the write.
 SET LOCAL ingestion.actor = {actor}; EXECUTE {statement} ({values})

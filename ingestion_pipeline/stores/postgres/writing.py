@@ -32,6 +32,7 @@ from ingestion_pipeline.stores.postgres.pool import (
     Pool,
     fetch_one,
     is_lost,
+    is_pooled,
     is_undone,
     translated,
 )
@@ -245,6 +246,9 @@ def _write_alone(pool: Pool, state: State, by: str, one: Write) -> Made | None:
     for attempt in range(TRIES):
         lost = False
         with pool.timing() as timing, pool.connection(alone=True) as connection, translated():
+            if is_pooled(connection):
+                # Nobody knows which of the server's processes would have done it.
+                return None
             cursor = connection.cursor()
             backend = _backend(cursor)
             statements.prepare(cursor, statements.UPDATE, one.cells)

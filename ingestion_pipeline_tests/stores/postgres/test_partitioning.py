@@ -86,8 +86,8 @@ def parted(tables: PostgresTables, pool: Pool) -> PostgresTables:
     [
         "INSERT INTO people (row_id, name, email, type) VALUES ('7', '', '', '')",
         "INSERT INTO people (id, row_id, name, email, type) SELECT min(id), 'new', '', '', '' FROM people",
-        "INSERT INTO people (ordinal, row_id, name, email, type) SELECT max(ordinal), 'x', '', '', '' FROM people",
-        "UPDATE people SET ordinal = (SELECT min(ordinal) FROM people)",
+        "INSERT INTO people (ordinal, row_id, name, email, type) SELECT ordinal, 'x', '', '', '' FROM people",
+        "UPDATE people SET ordinal = 0",
         "UPDATE people SET row_id = '8' WHERE row_id = '7'",
         "UPDATE people SET id = (SELECT min(id) FROM people)",
         "INSERT INTO processing_status (person_id) VALUES (-1)",

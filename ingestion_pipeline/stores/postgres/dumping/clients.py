@@ -19,7 +19,7 @@ from typing import IO
 
 from ingestion_pipeline.domain.errors import UnavailableError
 from ingestion_pipeline.stores.postgres.embedded.programs import in_wheel
-from ingestion_pipeline.stores.postgres.pool import Connection, Pool
+from ingestion_pipeline.stores.postgres.pool import Connection, Pool, is_pooled
 
 PACKAGED = Path("/usr/lib/postgresql")
 """Where Debian keeps each major version in a folder of its own."""
@@ -162,9 +162,16 @@ def find(pool: Pool) -> Clients:
     folders, and in the wheel with the embedded server.
 
     Raises:
-        UnavailableError: There are none (`pg_dump_missing`), or older ones only (`pg_dump_too_old`).
+        UnavailableError: There are none (`pg_dump_missing`), or older ones only (`pg_dump_too_old`); or a
+            pooler lies between (`needs_direct`).
     """
     with pool.connection() as connection:
+        if is_pooled(connection):
+            raise UnavailableError(
+                "a pooler lies between, and PostgreSQL's programs need a session of their own",
+                code="needs_direct",
+                hint="Name the server itself in DATABASE_URL for this: see docs/scaling.md.",
+            )
         environment = _environment(connection)
         server = connection.info.server_version // 10000
     found = [one for folder in _folders() if (one := _look(folder, environment)) is not None]
