@@ -8,11 +8,11 @@ import pytest
 from ingestion_pipeline.app import open_pipeline
 from ingestion_pipeline.domain.errors import Exit, ProtectedError
 from ingestion_pipeline.domain.phase import Phase
-from ingestion_pipeline.stores.postgres import roles, schema
+from ingestion_pipeline.stores.postgres import partitioning, roles, schema
 from ingestion_pipeline.stores.postgres.pool import Pool
 from ingestion_pipeline.stores.postgres.roles import Part
 from ingestion_pipeline_tests.cli.conftest import Call, call
-from ingestion_pipeline_tests.conftest import Server, Site
+from ingestion_pipeline_tests.conftest import PARTS, Server, Site
 from ingestion_pipeline_tests.roles.conftest import NOBODY, PASSWORD, Granted
 from ingestion_pipeline_tests.strays import stray
 
@@ -205,6 +205,28 @@ def test_an_owner_who_is_no_administrator_upgrades(granted: Granted) -> None:
         "SELECT DISTINCT proowner::regrole::text FROM pg_proc WHERE pronamespace = 'ingestion'::regnamespace",
     )
     assert owner == granted.names[Part.OWNER]
+
+
+def test_an_owner_brings_the_tables_into_parts_and_a_writer_may_not(granted: Granted) -> None:
+    owner, writer = Pool(granted.url("owner")), Pool(granted.url("writer"))
+    owners = """
+        SELECT DISTINCT relowner::regrole::text FROM pg_class
+        WHERE relnamespace::regnamespace::text IN ('public', 'ingestion') AND relkind IN ('r', 'p', 'S')
+    """
+    try:
+        with pytest.raises(ProtectedError) as refused:
+            partitioning.partition(writer, 3)
+        assert refused.value.code == "not_permitted"
+
+        assert partitioning.partition(owner, 3).parts == partitioning.parts(writer) == 3
+
+        assert stray(granted.database, owners) == [(granted.names[Part.OWNER],)]
+        assert partitioning.partition(owner, 0).before == 3
+        assert stray(granted.database, owners) == [(granted.names[Part.OWNER],)]
+    finally:
+        partitioning.partition(owner, PARTS)
+        owner.close()
+        writer.close()
 
 
 @pytest.mark.usefixtures("site")

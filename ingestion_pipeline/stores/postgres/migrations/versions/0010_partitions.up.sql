@@ -100,7 +100,7 @@ DECLARE
     tables CONSTANT name[] := '{people}' || children;
     -- What only tables in parts have.
     own CONSTANT name[] := '{person_comes,person_moves,renamed}';
-    before CONSTANT integer := ingestion.parts();
+    before integer;
     in_parts CONSTANT boolean := wanted > 1;
     owner CONSTANT name := (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'public.people'::regclass);
     ours oid[];
@@ -118,6 +118,9 @@ BEGIN
     IF wanted NOT BETWEEN 0 AND 256 THEN
         RAISE invalid_parameter_value USING MESSAGE = 'tables have 2 to 256 parts, or 0';
     END IF;
+    -- Nor while a revision comes or goes.
+    PERFORM pg_advisory_xact_lock(hashtext('ingestion schema'));
+    before := ingestion.parts();
     IF before = wanted OR before = 0 AND NOT in_parts THEN
         RETURN before;
     END IF;
