@@ -1,10 +1,12 @@
 -- name: server
 -- Each figure of the server: its name, what it is about (a label and its value, or neither), and itself.
 WITH ours AS (
-    SELECT relid, relname, schemaname, n_dead_tup, n_live_tup
+    -- Parts count as the table that they are parts of.
+    SELECT relid, n_dead_tup, n_live_tup, root.relnamespace::regnamespace || '.' || root.relname AS name
     FROM pg_stat_user_tables
+    JOIN pg_class AS root ON root.oid = coalesce(pg_partition_root(relid), relid)
     WHERE schemaname = 'ingestion'
-        OR (schemaname = 'public' AND relname IN ('people', 'processing_status', 's3_metadata'))
+        OR (schemaname = 'public' AND pg_stat_user_tables.relname IN ('people', 'processing_status', 's3_metadata'))
 ), replica AS (
     SELECT coalesce(nullif(application_name, ''), 'unnamed') AS name,
         extract(epoch FROM replay_lag) AS seconds,
@@ -33,13 +35,13 @@ SELECT 'deadlocks_total', NULL, NULL, deadlocks FROM pg_stat_database WHERE datn
 UNION ALL
 SELECT 'database_bytes', NULL, NULL, pg_database_size(current_database())::float
 UNION ALL
-SELECT 'table_bytes', 'table', schemaname || '.' || relname, pg_table_size(relid)::float FROM ours
+SELECT 'table_bytes', 'table', name, sum(pg_table_size(relid))::float FROM ours GROUP BY name
 UNION ALL
-SELECT 'index_bytes', 'table', schemaname || '.' || relname, pg_indexes_size(relid)::float FROM ours
+SELECT 'index_bytes', 'table', name, sum(pg_indexes_size(relid))::float FROM ours GROUP BY name
 UNION ALL
-SELECT 'dead_rows', 'table', schemaname || '.' || relname, n_dead_tup::float FROM ours
+SELECT 'dead_rows', 'table', name, sum(n_dead_tup)::float FROM ours GROUP BY name
 UNION ALL
-SELECT 'live_rows', 'table', schemaname || '.' || relname, n_live_tup::float FROM ours
+SELECT 'live_rows', 'table', name, sum(n_live_tup)::float FROM ours GROUP BY name
 UNION ALL
 -- A replica that has everything has no lag to tell.
 SELECT 'replica_lag_seconds', 'replica', name, max(CASE WHEN bytes <= 0 THEN 0 ELSE seconds END)::float
