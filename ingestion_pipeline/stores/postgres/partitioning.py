@@ -1,4 +1,4 @@
-"""The three tables in parts by hash, and whole again. What is done is in migration 0010."""
+"""The three tables in parts by hash, and whole again. What is done is in migration 0011."""
 
 from dataclasses import dataclass
 

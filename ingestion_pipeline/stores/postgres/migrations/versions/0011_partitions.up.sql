@@ -1,6 +1,6 @@
 -- A unique constraint of a table in parts holds within a part only, unless it has the column that decides which part. So,
 -- where the tables are in parts, a narrow table that is whole keeps what no part can see: `ingestion.person`, one row per
--- person, with one id, one row_id and one place in the file. It is there only then; see docs/adr/0008.
+-- person, with one id, one row_id and one place in the file. It is there only then; see docs/adr/0009.
 
 -- Whether the person is being given another row_id, and with it another part: no one goes, and no one comes.
 CREATE FUNCTION ingestion.is_renamed(id bigint) RETURNS boolean LANGUAGE sql STABLE
