@@ -17,7 +17,6 @@ from pydantic import (
     SecretStr,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.settings.hosts import is_local
@@ -302,10 +301,10 @@ class Downloads(_Section):
     s3: S3 = S3()
 
 
-class Sections(BaseSettings):
+class Sections(BaseModel):
     """Every section there is."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     paths: Paths = Paths()
     csv_columns: CsvColumns = CsvColumns()

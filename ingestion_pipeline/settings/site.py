@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
 
 from ingestion_pipeline.domain.errors import Place, SettingsError
 from ingestion_pipeline.domain.phase import Phase
@@ -20,17 +19,6 @@ from ingestion_pipeline.settings.yaml_file import read_yaml
 
 DEFAULT_FILE = Path("config") / "config.yaml"
 """Where the configuration lies when nothing names another file."""
-
-
-class _Unshown(dict[str, Any]):
-    def __repr__(self) -> str:
-        return "{not shown}"
-
-
-class _QuietSource(InitSettingsSource):
-    # With PYDANTIC_SETTINGS_DEBUG set, pydantic-settings logs the repr of what each source gives.
-    def __call__(self) -> dict[str, Any]:
-        return _Unshown(self.init_kwargs)
 
 
 class Settings(Sections):
@@ -49,17 +37,6 @@ class Settings(Sections):
     ignored_sections: tuple[str, ...] = ()
     environment_url: SecretStr | None = Field(default=None, repr=False)
     host: str = ""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        *_others: PydanticBaseSettingsSource,
-        **_named: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take what `load_settings` hands over; the library itself reads no environment."""
-        return (_QuietSource(settings_cls, init_settings()),)
 
     @property
     def wanted_phase(self) -> Phase:

@@ -11,7 +11,6 @@ OF_A_SITE = (
     "numpy",
     "psycopg2",
     "pydantic",
-    "pydantic_settings",
     "yaml",
     "rich",
     "hashlib",

@@ -191,11 +191,10 @@ def test_settings_load_without_the_heavy_libraries() -> None:
     assert done.stdout.strip() == "set()"
 
 
-def test_the_library_s_debugging_logs_no_value(load: Load, caplog: pytest.LogCaptureFixture) -> None:
+def test_loading_logs_no_value(load: Load, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     load(
         f"{{exports: {{prefix: {CANARY}}}, database: {{password: '${{SECRET}}'}}}}",
-        PYDANTIC_SETTINGS_DEBUG="1",
         SECRET=CANARY,
         INGESTION__DATABASE__USER=CANARY,
         DATABASE_URL=f"postgresql://u:{CANARY}@localhost/x",
