@@ -7,7 +7,7 @@ import click
 
 from ingestion_pipeline.cli import show
 from ingestion_pipeline.cli.frame import Frame, command
-from ingestion_pipeline.domain.columns import MOST_PARTS
+from ingestion_pipeline.domain import parts as tables_in_parts
 from ingestion_pipeline.domain.errors import Exit, ProtectedError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _set_up(role: "Role") -> str:
 @database.command()
 @click.option(
     "--parts",
-    type=click.IntRange(min=0, max=MOST_PARTS),
+    type=click.IntRange(min=0, max=tables_in_parts.MOST),
     help="Into how many; 0 or 1 makes them whole again. Without it, say how they are.",
 )
 @command

@@ -26,10 +26,6 @@ class Table(StrEnum):
     S3_METADATA = "s3_metadata"
 
 
-MOST_PARTS = 256
-"""Parts that a table may be brought into, at most."""
-
-
 class Codec(StrEnum):
     """How a cell's text becomes a value; see `cells`."""
 
