@@ -7,7 +7,7 @@ its cells as they stand there, and the little that goes elsewhere is kept aside 
 import json
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import IO
 from uuid import uuid4
@@ -66,18 +66,38 @@ def load(cursor: Cursor, file: Blocks) -> Loaded | None:
 def _loaded(cursor: Cursor, file: Blocks) -> Loaded:
     cursor.execute(_sql.last_id)
     (last,) = fetch_one(cursor)
-    cursor.execute(_sql.let_children_come_first)
     with ExitStack() as stack:
         split = _Split(file, last, *(stack.enter_context(_spool()) for _ in range(3)))
-        rows = copy_from(cursor, _into("copy_child", split.status), split.status_lines())
+        with _children(cursor):
+            rows = copy_from(cursor, _into("copy_child", split.status), split.status_lines())
+            _copy(cursor, _into("copy_child", split.maps), split.map_lines)
         _copy(cursor, _into("copy_people", split.people), split.people_lines)
-        _copy(cursor, _into("copy_child", split.maps), split.map_lines)
         cursor.execute(_sql.create_found_cell)
         _copy(cursor, _sql.copy_found_cell, split.cell_lines)
         cells = int(cursor.rowcount)
-    cursor.execute(_sql.check_children)
+    _check_children(cursor)
     cursor.execute(_sql.go_on_from, {"last": last + rows})
     return Loaded(rows, cells)
+
+
+@contextmanager
+def _children(cursor: Cursor) -> Iterator[None]:
+    """Rows of children come in, before their people."""
+    cursor.execute(_sql.let_children_come_first)
+    cursor.execute(_sql.may_pass_triggers)
+    if not fetch_one(cursor)[0]:
+        yield
+        return
+    cursor.execute(_sql.pass_triggers)
+    yield
+    cursor.execute(_sql.heed_triggers)
+
+
+def _check_children(cursor: Cursor) -> None:
+    cursor.execute(_sql.check_children)
+    cursor.execute(_sql.has_orphans)
+    if fetch_one(cursor)[0]:
+        raise AssertionError("a row was loaded that is nobody's")
 
 
 def _into(name: str, texts: TableTexts) -> sql.Composed:
