@@ -32,6 +32,30 @@ def text_of(name: str) -> str:
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
+def text_of_gates() -> str:
+    """What each gate of a first sync costs, as it stands on the page."""
+    run = kept.load("gates")
+    if run is None:
+        return "Not taken yet: `python -m benchmarks.gates --keep`.\n"
+    at, shapes = run["machine"], list(run["found"])
+    header = ("side", "step", *(f"{shape}, s" for shape in shapes), *(f"{shape}, floors" for shape in shapes))
+    lines = (
+        (
+            side,
+            step,
+            *(f"{run['found'][shape][side][step]:.2f}" for shape in shapes),
+            *(
+                f"{run['found'][shape][side][step] / run['found'][shape]['floor']['psql copy']:.2f}"
+                for shape in shapes
+            ),
+        )
+        for side in ("client", "server")
+        for step in run["found"][shapes[0]][side]
+    )
+    said = f"{run['rows']:,} rows, taken on {at['date']} at {at['commit']}, at a load of {at['load']}."
+    return said + "\n\n" + table.markdown(header, lines)
+
+
 def marked(name: str) -> re.Pattern[str]:
     """What stands between a run's markers."""
     return re.compile(rf"(<!-- {name} -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -40,8 +64,8 @@ def marked(name: str) -> re.Pattern[str]:
 def write(page: Path = PAGE) -> None:
     """Put what is kept into the page."""
     text = page.read_text(encoding="utf-8")
-    for name in RUNS:
-        new = text_of(name)
+    texts = {name: text_of(name) for name in RUNS} | {"gates": text_of_gates()}
+    for name, new in texts.items():
         text = marked(name).sub(lambda found, new=new: found[1] + new + found[3], text)  # type: ignore[misc]
     page.write_text(text, encoding="utf-8")
 
