@@ -97,8 +97,7 @@ def _made(way: Way, at: int) -> Iterator[Callable[[], int]]:
 
 
 def _write_once(draft: Draft, data: bytes) -> None:
-    draft._digest.update(data)  # noqa: SLF001
-    draft._size += len(data)  # noqa: SLF001
+    draft._written.write(data)  # noqa: SLF001
     os.write(draft._descriptor, data)  # noqa: SLF001
 
 
