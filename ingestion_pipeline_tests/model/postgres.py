@@ -22,8 +22,8 @@ from ingestion_pipeline.domain.quarantine import Count
 from ingestion_pipeline.domain.receipt import Made as Receipt
 from ingestion_pipeline.domain.receipt import Write, unknown_person
 from ingestion_pipeline.domain.reconcile import reconcile
-from ingestion_pipeline.domain.reports import Found, State, SyncReport
-from ingestion_pipeline_tests.model.disk import Pass
+from ingestion_pipeline.domain.reports import Compared, Found, State, SyncReport
+from ingestion_pipeline_tests.model.disk import Pass, Pinned
 from ingestion_pipeline_tests.model.steps import COMMIT, ONE_WAY, Process
 from ingestion_pipeline_tests.model.world import (
     Content,
@@ -70,16 +70,16 @@ class ModelSnapshot:
         sink.write(encoded(content))
         return len(content), None
 
-    def rendered_digest(self) -> tuple[str, int]:
-        content = rendered(self._view().people)
-        return sha256(content), len(content)
-
     def misspelled(self, _limit: int) -> Found:
         return Found()
 
-    def compare_rows(self, file: Pass, _authority: Side, _limit: int) -> Found:
-        parted = set(file.content) ^ set(rendered(self._view().people))
-        return Found(changed=len(parted), counted=max(1, len(parted)))
+    def compare(self, csv: Pinned, _authority: Side, _limit: int, _progress: object) -> Compared:
+        content = rendered(self._view().people)
+        with csv.reading() as file:
+            parted = set(file.content) ^ set(content)
+            equal = file.content == content
+            found = Found() if equal else Found(changed=len(parted), counted=max(1, len(parted)))
+            return Compared(sha256(file.content), sha256(content), len(file.content), found)
 
     def position(self) -> str:
         return str(sum(one.xid for one in self._view().people))
