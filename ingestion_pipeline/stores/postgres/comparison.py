@@ -26,7 +26,7 @@ from ingestion_pipeline.stores.postgres import expressions, queries
 from ingestion_pipeline.stores.postgres.ordinals import fill_in
 from ingestion_pipeline.stores.postgres.pool import Cursor, fetch_one
 from ingestion_pipeline.stores.postgres.rendering import dialect, render
-from ingestion_pipeline.stores.postgres.staging import Staged, stage_all, stage_differing
+from ingestion_pipeline.stores.postgres.staging import Staged, alignable, stage_all, stage_differing
 
 _sql = queries.load("compare")
 _CODED = tuple(column for column in COLUMNS if not column.codec.is_text)
@@ -104,14 +104,16 @@ def compare(
         InputRefusedError: The file does not keep the contract, and differs.
     """
     with ExitStack() as files:
-        staged = stage_differing(cursor, files.enter_context(csv.reading(progress)))
-        if staged is None or staged.rendered is None:
+        file = files.enter_context(csv.reading(progress))
+        spelled = alignable(cursor, file)
+        staged = None if spelled is None else stage_differing(cursor, file, spelled)
+        rendered = None if staged is None else staged.rendered
+        if staged is None or rendered is None:
             rendered, rows = rendered_digest(cursor)
             if csv.sha256() == rendered:
                 return Compared(rendered, rendered, rows, misspelled(cursor, limit))
-            staged = stage_all(cursor, files.enter_context(csv.reading(progress)))
-        else:
-            rendered = staged.rendered
+            unread = file if spelled is None else files.enter_context(csv.reading(progress))
+            staged = stage_all(cursor, unread)
         file = staged.file
         if file.sha256 != rendered:
             found = _differences(cursor, staged, authority, limit)

@@ -12,6 +12,7 @@ import numpy as np
 from psycopg2 import sql
 
 from ingestion_pipeline.domain.columns import BY_NAME, Column
+from ingestion_pipeline.domain.dialect import Dialect
 from ingestion_pipeline.domain.ordering import UNPLACED
 from ingestion_pipeline.domain.ports import Blocks, RowBlock
 from ingestion_pipeline.domain.record import Correction, Examination, Rejection
@@ -54,7 +55,18 @@ def stage(cursor: Cursor, open_file: Callable[[], Blocks]) -> Staged:
     Raises:
         InputRefusedError: From the file, when a row does not keep the contract.
     """
-    return stage_differing(cursor, open_file()) or stage_all(cursor, open_file())
+    file = open_file()
+    spelled = alignable(cursor, file)
+    if spelled is None:
+        return stage_all(cursor, file)
+    return stage_differing(cursor, file, spelled) or stage_all(cursor, open_file())
+
+
+def alignable(cursor: Cursor, file: Blocks) -> Dialect | None:
+    """How the file is spelled that is stored, if its lines can be met by the other's; None if they cannot."""
+    spelled = dialect(cursor)
+    fits = spelled is not None and spelled.columns == file.columns
+    return spelled if fits and is_alignable(cursor) else None
 
 
 def stage_all(cursor: Cursor, file: Blocks) -> Staged:
@@ -77,15 +89,16 @@ def stage_all(cursor: Cursor, file: Blocks) -> Staged:
     return Staged(file, _in_contract_order(file), array("q", [UNPLACED]) * rows)
 
 
-def stage_differing(cursor: Cursor, file: Blocks) -> Staged | None:
+def stage_differing(cursor: Cursor, file: Blocks, spelled: Dialect) -> Staged | None:
     """Stage the rows that are not stored to the letter, and name the people who are stored otherwise.
 
-    None, and nothing is staged, where the tables or the file hold more than people, or where the two have too
-    little in common.
+    None, and nothing is staged, where the file holds more than people, or the two have too little in common.
+
+    Args:
+        cursor: In a transaction of its own.
+        file: The file, not yet read.
+        spelled: As `alignable` gives it.
     """
-    spelled = dialect(cursor)
-    if spelled is None or spelled.columns != file.columns or not is_alignable(cursor):
-        return None
     columns = [BY_NAME[name] for name in file.columns]
     with _Exceptions(_coded(columns)) as exceptions:
         rows = _Rows(file, exceptions)

@@ -166,8 +166,8 @@ def test_a_file_with_one_change_stages_one_row(
     before = versions_of_rows(site)
     staged: list[int] = []
 
-    def counted(cursor: object, file: object) -> object:
-        found = staging.stage_differing(cursor, file)  # type: ignore[arg-type]
+    def counted(*given: object) -> object:
+        found = staging.stage_differing(*given)  # type: ignore[arg-type]
         assert found is not None
         staged.append(list(found.known).count(UNPLACED))
         return found
