@@ -86,7 +86,10 @@ FUNCTIONS = {
 TRIGGERS = (
     "ingestion.fence",
     "ingestion.note_gone",
+    "ingestion.note_one_processing_status",
+    "ingestion.note_one_s3_metadata",
     "ingestion.note_people",
+    "ingestion.note_person",
     "ingestion.note_processing_status",
     "ingestion.note_renamed",
     "ingestion.note_s3_metadata",
