@@ -279,6 +279,19 @@ BEGIN
     FOREACH statement IN ARRAY referring || again || grants LOOP
         EXECUTE statement;
     END LOOP;
+    -- To a row's own trigger, a person who goes to another part with another row_id is no update; to the statement's they are.
+    DROP TRIGGER IF EXISTS take_note ON public.people;
+    DROP TRIGGER note_update ON public.people;
+    IF in_parts THEN
+        CREATE TRIGGER note_update AFTER UPDATE ON public.people REFERENCING OLD TABLE AS was NEW TABLE AS now_is
+        FOR EACH STATEMENT EXECUTE FUNCTION ingestion.note_people();
+    ELSE
+        CREATE TRIGGER note_update AFTER UPDATE ON public.people REFERENCING OLD TABLE AS was NEW TABLE AS now_is
+        FOR EACH STATEMENT WHEN (current_setting('ingestion.bulk', true) = 'on') EXECUTE FUNCTION ingestion.note_people();
+        CREATE TRIGGER take_note AFTER UPDATE ON public.people
+        FOR EACH ROW WHEN (current_setting('ingestion.bulk', true) IS DISTINCT FROM 'on')
+        EXECUTE FUNCTION ingestion.note_person();
+    END IF;
     PERFORM ingestion.grant_again();
     ANALYZE public.people, public.processing_status, public.s3_metadata;
     RETURN before;
