@@ -53,6 +53,7 @@ from ingestion_pipeline.stores.postgres.pool import Pool
 from ingestion_pipeline.stores.postgres.tables import PostgresTables
 
 if TYPE_CHECKING:
+    from ingestion_pipeline.app.bucketed import Bucketed
     import pandas as pd
 
     from ingestion_pipeline.app.database_backups import DatabaseBackups
@@ -129,6 +130,18 @@ class Pipeline:
         from ingestion_pipeline.app.database_backups import DatabaseBackups  # noqa: PLC0415 - see the class
 
         return DatabaseBackups(self._places, self._restorable)
+
+    @cached_property
+    def buckets(self) -> "Bucketed":
+        """Syncs and compares in buckets, which several workers share."""
+        from ingestion_pipeline.app.bucketed import Bucketed  # noqa: PLC0415 - see the class
+
+        return Bucketed(
+            self._places,
+            self._writing.backup.before_load,
+            lambda step: self.sync(step=step),
+            self._writing.settle,
+        )
 
     @cached_property
     def _restorable(self) -> "Restorable":

@@ -13,6 +13,7 @@ from ingestion_pipeline.defs.assets.report_views import report_views
 from ingestion_pipeline.defs.assets.search_index import search_index
 from ingestion_pipeline.defs.assets.tables import tables
 from ingestion_pipeline.defs.assets.versioned_export import versioned_export
+from ingestion_pipeline.defs.buckets import bucket_assets, bucket_jobs
 from ingestion_pipeline.defs.checks import CHECKS
 from ingestion_pipeline.defs.drill import DRILL
 from ingestion_pipeline.defs.freshness import policies, with_policy
@@ -40,11 +41,12 @@ def build_definitions(
     assets = [
         *(csv_snapshot, tables, versioned_export, database_backup, migration_phase),
         *(search_index, report_views, database_health),
+        *bucket_assets(site.bulk.buckets),
     ]
     return Definitions(
         assets=[asset.map_asset_specs(lambda spec: with_policy(spec, fresh)) for asset in assets],
         asset_checks=[*CHECKS, *DRILL],
-        jobs=JOBS,
+        jobs=[*JOBS, *bucket_jobs(site.bulk.buckets)],
         schedules=schedules(site),
         sensors=[
             csv_changed(site),

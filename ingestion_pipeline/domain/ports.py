@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from ingestion_pipeline.domain.brake import Brakes
+from ingestion_pipeline.domain.buckets import BucketCompared, BucketSynced, Pinned, Split
 from ingestion_pipeline.domain.dialect import Dialect
 from ingestion_pipeline.domain.errors import InputRefusedError
 from ingestion_pipeline.domain.journal import Kind, Record
@@ -106,6 +107,52 @@ class Blocks(Protocol):
 
     def check_current(self) -> None:
         """See that the path still names this file, unchanged."""
+        ...
+
+
+class Shared(Protocol):
+    """The rows of one bucket."""
+
+    @property
+    def file(self) -> Blocks:
+        """They, as a file of their own."""
+        ...
+
+    @property
+    def places(self) -> Sequence[int]:
+        """The place of each in the whole file, from 1."""
+        ...
+
+
+class Shares(Protocol):
+    """Files in buckets, and what came of each bucket, where every worker sees them."""
+
+    def known(self, key: str) -> Split | None:
+        """What is known of a file that was split; None where there is none."""
+        ...
+
+    def is_over(self, key: str) -> bool:
+        """Whether all has been done that was to be done with the shares."""
+        ...
+
+    def split(self, key: str, pinned: Pinned, file: Blocks, buckets: int) -> Split:
+        """Split a file; where another process was quicker, its shares stand."""
+        ...
+
+    def reading(self, key: str, bucket: int) -> AbstractContextManager[Shared]:
+        """One pass over the file of a bucket, through the gate."""
+        ...
+
+    def result(self, key: str, kind: str, bucket: int) -> Mapping[str, Any] | None:
+        """What came of a bucket; None where nothing has yet."""
+        ...
+
+    def keep_result(self, key: str, kind: str, bucket: int, result: Mapping[str, Any]) -> None:
+        """Keep what came of a bucket."""
+        ...
+
+    def end(self, key: str) -> None:
+        """Note that all is done, and take the rows away."""
         ...
 
 
@@ -414,6 +461,24 @@ class Tables(Protocol):
 
     def is_synced(self) -> bool:
         """Whether the tables were ever made equal to a file."""
+        ...
+
+    def pin(self) -> tuple[int, int, str, int]:
+        """The highest revision, an ordinal behind all lines, the tables' position, and what is pending."""
+        ...
+
+    def sync_bucket(
+        self, opened: Callable[[], AbstractContextManager[Shared]], split: Split, key: str, bucket: int
+    ) -> BucketSynced:
+        """Write what of a bucket is new or otherwise, in one transaction."""
+        ...
+
+    def compare_bucket(self, share: Shared, split: Split, bucket: int) -> BucketCompared:
+        """Compare a bucket with one state of the tables."""
+        ...
+
+    def look_over(self, split: Split) -> tuple[int, bool, str]:
+        """What no bucket shows: misspelled cells, whether all is spelled otherwise, and the position."""
         ...
 
     def fenced(self, state: State) -> AbstractContextManager[Fence]:

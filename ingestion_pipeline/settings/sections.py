@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from ingestion_pipeline.domain.buckets import MOST
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.settings.hosts import is_local
 
@@ -214,6 +215,12 @@ class Brakes(_Section):
     percent: Annotated[float, Field(ge=0, le=100)] = 5.0
 
 
+class Bulk(_Section):
+    """In how many buckets several workers share a sync or a comparison; see docs/celery.md."""
+
+    buckets: Annotated[int, Field(ge=1, le=MOST)] = 1
+
+
 class Automation(_Section):
     """What runs by itself, and when."""
 
@@ -315,6 +322,7 @@ class Sections(BaseModel):
     exports: Exports = Exports()
     brakes: Brakes = Brakes()
     search: Search = Search()
+    bulk: Bulk = Bulk()
     automation: Automation = Automation()
     health: Health = Health()
     alerts: Alerts = Alerts()

@@ -25,8 +25,13 @@ _CODED = tuple(column for column in COLUMNS if not column.codec.is_text)
 
 def lock(cursor: Cursor, least_revision: int) -> None:
     """Keep every other writer out until the transaction ends; to be taken before the file is opened."""
-    cursor.execute(_sql.be_bulk, {"least": least_revision})
+    let_bulk(cursor, least_revision)
     cursor.execute(_sql.lock)
+
+
+def let_bulk(cursor: Cursor, least_revision: int) -> None:
+    """Have history note that rows are loaded, and revisions go on from the journal's."""
+    cursor.execute(_sql.be_bulk, {"least": least_revision})
 
 
 def sync(cursor: Cursor, open_file: Callable[[], Blocks], brakes: Brakes | None, step: Step) -> SyncReport:
@@ -182,8 +187,13 @@ def _write_records(cursor: Cursor, staged: Staged, marks: dict[str, str]) -> Non
         ),
         marks,
     )
+    write_children(cursor, staged.columns)
+
+
+def write_children(cursor: Cursor, columns: Sequence[Column]) -> None:
+    """Make the rows in the child tables of the people in `change` what `incoming` says."""
     for table in (Table.PROCESSING_STATUS, Table.S3_METADATA):
-        _upsert_child(cursor, table, of_table(table, [column.name for column in staged.columns]))
+        _upsert_child(cursor, table, of_table(table, [column.name for column in columns]))
 
 
 def _upsert_child(cursor: Cursor, table: Table, columns: Sequence[Column]) -> None:

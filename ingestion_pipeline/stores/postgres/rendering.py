@@ -40,12 +40,13 @@ def render(cursor: Cursor, sink: Sink) -> tuple[int, Dialect]:
 
 
 def _statement(spelled: Dialect) -> sql.Composed:
-    cells = (_cell(BY_NAME[name], spelled.quoting) for name in spelled.columns)
+    cells = (cell(BY_NAME[name], spelled.quoting) for name in spelled.columns)
     options = sql.SQL("" if spelled.quoting is Quoting.MINIMAL else ", FORCE_QUOTE *")
     return _sql.fill("lines", cells=sql.SQL(", ").join(cells), options=options)
 
 
-def _cell(column: Column, quoting: Quoting) -> sql.Composed:
+def cell(column: Column, quoting: Quoting) -> sql.Composed:
+    """A cell of a line, a person's or one in quarantine, so that COPY spells it as the quoting does."""
     raw = sql.SQL("nullif(quarantine.raw->>{}, '')").format(sql.Literal(column.name))
     text = sql.SQL("coalesce({}, {})").format(raw, expressions.rendered(column))
     return quotable(text, quoting)

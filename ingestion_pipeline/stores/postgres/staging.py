@@ -71,6 +71,13 @@ def alignable(cursor: Cursor, file: Blocks) -> Dialect | None:
 
 def stage_all(cursor: Cursor, file: Blocks) -> Staged:
     """Stage every row; see `stage`."""
+    rows = stage_rows(cursor, file)
+    cursor.execute(_sql.miss_all)
+    return Staged(file, in_contract_order(file), array("q", [UNPLACED]) * rows)
+
+
+def stage_rows(cursor: Cursor, file: Blocks) -> int:
+    """Stage every row, whoever else is stored; gives how many there are."""
     columns = [BY_NAME[name] for name in file.columns]
     with _Exceptions(_coded(columns)) as exceptions:
         _create(cursor, columns)
@@ -85,8 +92,7 @@ def stage_all(cursor: Cursor, file: Blocks) -> Staged:
             first=expressions.names(columns, "first"),
         )
     )
-    cursor.execute(_sql.miss_all)
-    return Staged(file, _in_contract_order(file), array("q", [UNPLACED]) * rows)
+    return rows
 
 
 def stage_differing(cursor: Cursor, file: Blocks, spelled: Dialect) -> Staged | None:
@@ -112,10 +118,11 @@ def stage_differing(cursor: Cursor, file: Blocks, spelled: Dialect) -> Staged | 
             copy_from(cursor, _sql.copy_missed, (b"%d\n" % ordinal for ordinal in alignment.missed))
     cursor.execute(_sql.analyse_staged)
     missed, rendered = len(alignment.missed), alignment.rendered.sha256
-    return Staged(file, _in_contract_order(file), alignment.known, missed, rendered)
+    return Staged(file, in_contract_order(file), alignment.known, missed, rendered)
 
 
-def _in_contract_order(file: Blocks) -> tuple[Column, ...]:
+def in_contract_order(file: Blocks) -> tuple[Column, ...]:
+    """The file's columns, in the contract's order."""
     present = set(file.columns)
     return tuple(column for name, column in BY_NAME.items() if name in present)
 

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import psycopg2
 
 from ingestion_pipeline.domain.brake import Brakes
+from ingestion_pipeline.domain.buckets import BucketCompared, BucketSynced, Split
 from ingestion_pipeline.domain.cells import Reason
 from ingestion_pipeline.domain.change import Change
 from ingestion_pipeline.domain.columns import BY_NAME, COLUMNS, Table
@@ -22,13 +23,14 @@ from ingestion_pipeline.domain.errors import (
 from ingestion_pipeline.domain.journal import Record
 from ingestion_pipeline.domain.pending import Dirty, Followed
 from ingestion_pipeline.domain.phase import Phase, Side, first_phase
-from ingestion_pipeline.domain.ports import Blocks, Sink, Step
+from ingestion_pipeline.domain.ports import Blocks, Shared, Sink, Step
 from ingestion_pipeline.domain.proof import Proof
 from ingestion_pipeline.domain.quarantine import Decision, Entry, Scope
 from ingestion_pipeline.domain.receipt import Made, Write
 from ingestion_pipeline.domain.reports import State, SyncReport
 from ingestion_pipeline.domain.rules import Rule
 from ingestion_pipeline.stores.postgres import (
+    buckets,
     bulk_sync,
     expressions,
     queries,
@@ -127,6 +129,25 @@ class PostgresTables:
         with self._pool.transaction() as cursor:
             cursor.execute(_state.is_synced)
             return bool(fetch_one(cursor)[0])
+
+    def pin(self) -> tuple[int, int, str, int]:
+        """What is known of the tables as a file is pinned; see `buckets.pin`."""
+        return buckets.pin(self._pool)
+
+    def sync_bucket(self, opened: buckets.Opened, split: Split, key: str, bucket: int) -> BucketSynced:
+        """Write what of a bucket is new or otherwise, in one transaction; see `buckets.sync`."""
+        return buckets.sync(self._pool, opened, split, key, bucket)
+
+    def compare_bucket(self, share: Shared, split: Split, bucket: int) -> BucketCompared:
+        """Compare a bucket with one state of the tables; see `buckets.compare`."""
+        with self._pool.transaction(bulk=True, snapshot=True) as cursor:
+            return buckets.compare(cursor, share, split, bucket)
+
+    def look_over(self, split: Split) -> tuple[int, bool, str]:
+        """What no bucket shows: misspelled cells, whether all is spelled otherwise, and the position."""
+        with self._pool.transaction(bulk=True, snapshot=True) as cursor:
+            snapshot = PostgresSnapshot(cursor)
+            return snapshot.misspelled(0).counted, buckets.is_respelled(cursor, split), snapshot.position()
 
     def fenced(self, state: State) -> AbstractContextManager["PostgresFence"]:
         """The tables while nobody else writes them; see `fence.fenced`."""

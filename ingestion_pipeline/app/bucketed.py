@@ -1,0 +1,98 @@
+"""Bulk work in buckets, which several workers share."""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from ingestion_pipeline.app.places import Places
+from ingestion_pipeline.app.timed import timed
+from ingestion_pipeline.domain.buckets import Added, BucketCompared, BucketSynced, Split
+from ingestion_pipeline.domain.errors import PipelineError
+from ingestion_pipeline.domain.ports import Step
+from ingestion_pipeline.domain.reports import SyncReport
+from ingestion_pipeline.operations import bucketed
+from ingestion_pipeline.stores.disk.shares import Shares
+from ingestion_pipeline.stores.postgres import schema
+
+
+class Bucketed:
+    """Sync and compare in buckets: split the file, do every bucket somewhere, and finish.
+
+    Every step is told the same key, finds done what is done, and may be killed or done twice.
+
+    Args:
+        places: The site's.
+        before_load: Backs the CSV up, as before any load.
+        sync: The ordinary sync, given what is told of its steps.
+        settle: Brings the side that follows level.
+    """
+
+    def __init__(
+        self,
+        places: Places,
+        before_load: Callable[[], object],
+        sync: Callable[[Step], SyncReport],
+        settle: Callable[[], object],
+    ) -> None:
+        self._places = places
+        self._before_load = before_load
+        self._sync = sync
+        self._settle = settle
+        self._shares = Shares(places.csv.state_dir / "buckets")
+
+    @property
+    def count(self) -> int:
+        """How many buckets the configuration asks for."""
+        return self._places.settings.bulk.buckets
+
+    def split_to_sync(self, key: str) -> Split:
+        """Pin and split the CSV; see `operations.bucketed`."""
+        schema.ensure(self._places.pool)
+        self._before_load()
+        return bucketed.split_to_sync(
+            self._places.csv,
+            self._places.tables,
+            self._shares,
+            key,
+            self.count,
+            wanted=self._places.settings.wanted_phase,
+            brakes=self._places.brakes,
+        )
+
+    def split_to_compare(self, key: str) -> Split:
+        """Settle what is pending, pin both sides and split the CSV; see `operations.bucketed`."""
+        with suppress(PipelineError):
+            self._settle()
+        return bucketed.split_to_compare(self._places.csv, self._places.tables, self._shares, key, self.count)
+
+    def known(self, key: str) -> Split | None:
+        """What is known of a file that was split; None where there is none."""
+        return self._shares.known(key)
+
+    @timed("sync_bucket")
+    def sync(self, key: str, bucket: int) -> BucketSynced | None:
+        """Write one bucket; None where all is over."""
+        return bucketed.sync_bucket(self._places.tables, self._shares, key, bucket)
+
+    @timed("compare_bucket")
+    def compare(self, key: str, bucket: int) -> BucketCompared | None:
+        """Compare one bucket; None where all is over."""
+        return bucketed.compare_bucket(self._places.tables, self._shares, key, bucket)
+
+    def level(self, key: str, step: Step = lambda _name: None) -> tuple[SyncReport, list[BucketSynced]]:
+        """Do what no bucket can: deletions, order, quarantine, brakes; and end it.
+
+        Returns:
+            What the ordinary sync found still to do, and what the buckets had done before it.
+        """
+        report = self._sync(step)
+        done = bucketed.synced(self._shares, key)
+        self._shares.end(key)
+        return report, done
+
+    def add_up(self, key: str) -> Added | None:
+        """Put together what the comparisons found, and end it; None where that was done already."""
+        if self._shares.is_over(key):
+            return None
+        added = bucketed.add_up(self._places.tables, self._shares, key)
+        self._shares.end(key)
+        return added

@@ -1,0 +1,99 @@
+-- name: pin
+-- The highest revision, an ordinal that no line stands behind, and how many people the other side has yet to get.
+SELECT
+    (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM ingestion.revision),
+    (SELECT coalesce(max(ordinal), 0) FROM ingestion.line),
+    (SELECT count(*) FROM ingestion.pending)
+
+-- name: wait
+-- The same bucket is done by one at a time; who comes second finds it done.
+SELECT set_config('lock_timeout', '0', true), pg_advisory_xact_lock(hashtextextended(%(name)s, 0))
+
+-- name: wait_no_longer
+SELECT set_config('lock_timeout', %(milliseconds)s, true)
+
+-- name: hold_tables
+-- Other buckets and single writers go on; what takes all of the tables waits, and is waited for.
+LOCK TABLE people, processing_status, s3_metadata, ingestion.quarantine IN ROW EXCLUSIVE MODE
+
+-- name: create_place
+-- Where each row of the bucket is to stand if it is new: behind all that was stored, in the file's order.
+CREATE TEMP TABLE place (position bigint PRIMARY KEY, ordinal bigint NOT NULL) ON COMMIT DROP
+
+-- name: copy_place
+COPY place (position, ordinal) FROM STDIN
+
+-- name: find_changes
+-- The bucket's people whom PostgreSQL has not, or has otherwise. Not those who are newer there; nor where quarantine has
+-- a part, or text would be lost: those are left to the step that sees all buckets, with its brakes.
+CREATE TEMP TABLE change ON COMMIT DROP AS
+SELECT
+    incoming.position,
+    coalesce(record.person_id, nextval(pg_get_serial_sequence('people', 'id'))) AS person_id,
+    record.person_id IS NULL AS is_new
+FROM incoming
+LEFT JOIN ingestion.record AS record USING (row_id)
+LEFT JOIN staged USING (position)
+WHERE NOT EXISTS (
+        SELECT FROM correction WHERE correction.position = incoming.position AND correction.reasons <> '{{}}'
+    )
+    AND NOT EXISTS (SELECT FROM rejected WHERE rejected.row_id = incoming.row_id)
+    AND NOT EXISTS (SELECT FROM ingestion.standing WHERE standing.row_id = incoming.row_id)
+    AND (
+        record.person_id IS NULL
+        OR (
+            record.revision <= %(sequence)s AND (NOT record.whole OR {differs})
+            AND NOT ({emptied})
+        )
+    )
+
+-- name: update_people
+UPDATE people
+SET {assignments}
+    verbatim = nullif(
+        coalesce(
+            (SELECT jsonb_object_agg(key, value) FROM jsonb_each(people.verbatim) WHERE key = ANY({absent_coded})),
+            '{{}}'
+        ) || coalesce(incoming.verbatim, '{{}}'),
+        '{{}}'
+    ),
+    revision = %(sequence)s, write_id = %(write_id)s, updated_at = now()
+FROM change
+JOIN incoming USING (position)
+WHERE people.id = change.person_id AND NOT change.is_new AND people.revision <= %(sequence)s
+
+-- name: insert_people
+INSERT INTO people (id, ordinal, revision, verbatim, write_id, {columns}{absent})
+SELECT change.person_id, place.ordinal, %(sequence)s, incoming.verbatim, %(write_id)s, {incoming}{blank}
+FROM change
+JOIN incoming USING (position)
+JOIN place USING (position)
+WHERE change.is_new
+ORDER BY incoming.row_id
+ON CONFLICT (row_id) DO NOTHING
+
+-- name: forget_overtaken
+-- People whom somebody else has written or made meanwhile.
+DELETE FROM change
+WHERE NOT EXISTS (SELECT FROM people WHERE people.id = change.person_id AND people.write_id = %(write_id)s)
+
+-- name: count_left
+-- What the last step has to look at: rows that are not loaded, or are stored otherwise still.
+SELECT
+    (SELECT count(*) FROM set_aside)
+    + (SELECT count(*) FROM incoming LEFT JOIN ingestion.record AS record USING (row_id)
+        WHERE record.person_id IS NULL OR NOT record.whole OR {differs})
+
+-- name: lines
+-- The bucket's lines, each behind its place in the whole file.
+COPY (
+    SELECT line.place, {cells}
+    FROM (
+        SELECT row_number() OVER (ORDER BY ordinal) AS place, person_id, quarantine_id FROM ingestion.line
+    ) AS line
+    LEFT JOIN ingestion.record AS record ON record.person_id = line.person_id
+    LEFT JOIN ingestion.standing AS quarantine ON quarantine.id = line.quarantine_id
+    WHERE {buckets} = 1 OR (
+        'x' || encode(substr(sha256(convert_to(coalesce(quarantine.row_id, record.row_id), 'UTF8')), 1, 4), 'hex')
+    )::bit(32)::bigint % {buckets} = {bucket}
+) TO STDOUT (FORMAT csv{options})
