@@ -463,8 +463,12 @@ class Tables(Protocol):
         """Whether the tables were ever made equal to a file."""
         ...
 
-    def pin(self) -> tuple[int, int, str, int]:
-        """The highest revision, an ordinal behind all lines, the tables' position, and what is pending."""
+    def pin(self) -> tuple[int, str, int]:
+        """An ordinal behind all lines, the tables' position, and how many people are pending."""
+        ...
+
+    def next_revision(self) -> int:
+        """A number that no change has had."""
         ...
 
     def sync_bucket(

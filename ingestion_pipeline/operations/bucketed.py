@@ -34,7 +34,7 @@ def split_to_sync(
         ProtectedError: In the phase in force nothing is synced from the CSV, or a brake stopped it.
     """
 
-    def prepare(held: HeldCsv) -> State:
+    def prepare(held: HeldCsv) -> tuple[State, int]:
         known = held.state()
         state = go_by(known, tables.begin(wanted, known=known))
         if state.phase is not Phase.DUAL_WRITE:
@@ -44,9 +44,10 @@ def split_to_sync(
                 hint="`ingest phase plan` shows where the site stands.",
             )
         held.keep(state)
-        if held.is_used():
-            held.refresh(brakes)
-        return state
+        if not held.is_used():
+            return state, tables.next_revision()
+        held.refresh(brakes)
+        return state, held.last_sequence()
 
     return shares.known(key) or _split(csv, tables, shares, key, buckets, prepare)
 
@@ -54,7 +55,7 @@ def split_to_sync(
 def split_to_compare(csv: Csv, tables: Tables, shares: Shares, key: str, buckets: int) -> Split:
     """Pin the CSV and the state of the tables, and split the CSV; see `split_to_sync`."""
 
-    def prepare(_held: HeldCsv) -> State:
+    def prepare(_held: HeldCsv) -> tuple[State, int]:
         state = tables.state()
         if state is None or state.phase.follower is None:
             raise ProtectedError(
@@ -62,22 +63,27 @@ def split_to_compare(csv: Csv, tables: Tables, shares: Shares, key: str, buckets
                 code="no_follower",
                 hint="`ingest phase plan` shows where the site stands.",
             )
-        return state
+        return state, 0
 
     return shares.known(key) or _split(csv, tables, shares, key, buckets, prepare)
 
 
 def _split(
-    csv: Csv, tables: Tables, shares: Shares, key: str, buckets: int, prepare: Callable[[HeldCsv], State]
+    csv: Csv,
+    tables: Tables,
+    shares: Shares,
+    key: str,
+    buckets: int,
+    prepare: Callable[[HeldCsv], tuple[State, int]],
 ) -> Split:
     with ExitStack() as stack:
         with csv.held() as held:
-            state = prepare(held)
+            state, sequence = prepare(held)
             file = stack.enter_context(csv.pinned())
-            revision, above, position, pending = tables.pin()
+            above, position, pending = tables.pin()
             pinned = Pinned(
                 state=state,
-                sequence=max(held.last_sequence(), revision),
+                sequence=sequence,
                 above=above,
                 position=position,
                 pending=pending + held.waiting().all,

@@ -197,8 +197,8 @@ def _lay_out(folder: Path, csv: Path, buckets: int, visibility: float, database:
     shutil.copyfile(csv, folder / "outputs" / "output.csv")
     shutil.copyfile(DEPLOY / "dagster.yaml", folder / "dagster.yaml")
     shared = safe_load((DEPLOY / "celery.yaml").read_text(encoding="utf-8"))
-    source = shared["execution"]["config"]["config_source"]
-    source["broker_transport_options"]["visibility_timeout"] = visibility
+    options = shared["execution"]["config"]["config_source"]["broker_transport_options"]
+    options |= {"visibility_timeout": visibility, "unacked_restore_interval": 1}
     (folder / "celery.yaml").write_text(safe_dump(shared), encoding="utf-8")
     socket = f"redis+socket://{folder / 'redis.sock'}"
     os.environ.update(
@@ -243,8 +243,7 @@ def _redis(folder: Path) -> Iterator[None]:
 @contextmanager
 def _worker(folder: Path, number: int) -> Iterator[Worker]:
     name = f"worker{number}"
-    words = [sys.executable, "-m", "celery", "-A", "ingestion_pipeline.defs.over_celery.worker", "worker"]
-    words += ["--concurrency", "1", "--without-mingle", "--without-gossip", "-n", f"{name}@%h"]
+    words = [sys.executable, "-m", "ingestion_pipeline.defs.over_celery.worker", "--name", name]
     with _running(folder, name, words) as process:
         yield Worker(name, process)
 
@@ -407,6 +406,9 @@ def main() -> int:
     parser.add_argument("--database", help="an empty database; by default a server is started")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
+    # However it is told to end, it ends what it has begun.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         trial = try_out(
             csv=given.csv,

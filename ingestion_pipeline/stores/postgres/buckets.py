@@ -27,7 +27,6 @@ from ingestion_pipeline.stores.postgres.staging import in_contract_order, stage_
 
 _sql = queries.load("buckets")
 _state = queries.load("state")
-_sync = queries.load("sync")
 _CODED = tuple(column for column in COLUMNS if not column.codec.is_text)
 
 TRIES = 5
@@ -38,12 +37,19 @@ _Result = TypeVar("_Result")
 Opened = Callable[[], AbstractContextManager[Shared]]
 
 
-def pin(pool: Pool) -> tuple[int, int, str, int]:
-    """The highest revision, an ordinal behind all lines, the tables' position, and how many are pending."""
+def pin(pool: Pool) -> tuple[int, str, int]:
+    """An ordinal behind all lines, the tables' position, and how many people are pending."""
     with pool.transaction(bulk=True, snapshot=True) as cursor:
         cursor.execute(_sql.pin)
-        revision, above, pending = fetch_one(cursor)
-        return int(revision), int(above), PostgresSnapshot(cursor).position(), int(pending)
+        above, pending = fetch_one(cursor)
+        return int(above), PostgresSnapshot(cursor).position(), int(pending)
+
+
+def next_revision(pool: Pool) -> int:
+    """A number that no change has had."""
+    with pool.transaction() as cursor:
+        cursor.execute(_sql.next_revision)
+        return int(fetch_one(cursor)[0])
 
 
 def sync(pool: Pool, opened: Opened, split: Split, key: str, bucket: int) -> BucketSynced:
@@ -179,8 +185,10 @@ def _written(cursor: Cursor, share: Shared, split: Split, bucket: int) -> Bucket
     copy_from(cursor, _sql.copy_place, _placed(share, split.above))
     marks: dict[str, Any] = {"write_id": str(uuid4()), "sequence": split.sequence}
     differs = expressions.any_differs(columns, "incoming", "record")
-    cursor.execute(_sql.fill("find_changes", differs=differs, emptied=_emptied(columns)), marks)
-    cursor.execute(_sync.analyse_changes)
+    cursor.execute(_sql.fill("find_changes", differs=differs), marks)
+    cursor.execute(_sql.analyse)
+    cursor.execute(_sql.fill("leave_quarantined"))
+    cursor.execute(_sql.fill("leave_emptied", emptied=_emptied(columns)))
     updated = _update(cursor, columns, marks)
     inserted = _insert(cursor, columns, marks)
     cursor.execute(_sql.forget_overtaken, marks)
@@ -197,7 +205,7 @@ def _placed(share: Shared, above: int) -> Iterator[bytes]:
 
 def _emptied(columns: Sequence[Column]) -> sql.Composed:
     """Whether a cell that holds text would be left without any."""
-    lost = sql.SQL("({} <> '' AND {} = '')")
+    lost = sql.SQL("(({} <> '') IS TRUE AND {} = '')")
     return sql.SQL(" OR ").join(
         lost.format(expressions.rendered(column), expressions.name(column, "staged")) for column in columns
     )

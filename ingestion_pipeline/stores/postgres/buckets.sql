@@ -1,7 +1,10 @@
+-- name: next_revision
+-- A number that no change has had.
+SELECT nextval('ingestion.revision')
+
 -- name: pin
--- The highest revision, an ordinal that no line stands behind, and how many people the other side has yet to get.
+-- An ordinal that no line stands behind, and how many people the other side has yet to get.
 SELECT
-    (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM ingestion.revision),
     (SELECT coalesce(max(ordinal), 0) FROM ingestion.line),
     (SELECT count(*) FROM ingestion.pending)
 
@@ -24,8 +27,7 @@ CREATE TEMP TABLE place (position bigint PRIMARY KEY, ordinal bigint NOT NULL) O
 COPY place (position, ordinal) FROM STDIN
 
 -- name: find_changes
--- The bucket's people whom PostgreSQL has not, or has otherwise. Not those who are newer there; nor where quarantine has
--- a part, or text would be lost: those are left to the step that sees all buckets, with its brakes.
+-- The bucket's people whom PostgreSQL has not, or has otherwise and not newer.
 CREATE TEMP TABLE change ON COMMIT DROP AS
 SELECT
     incoming.position,
@@ -33,19 +35,29 @@ SELECT
     record.person_id IS NULL AS is_new
 FROM incoming
 LEFT JOIN ingestion.record AS record USING (row_id)
-LEFT JOIN staged USING (position)
-WHERE NOT EXISTS (
-        SELECT FROM correction WHERE correction.position = incoming.position AND correction.reasons <> '{{}}'
-    )
-    AND NOT EXISTS (SELECT FROM rejected WHERE rejected.row_id = incoming.row_id)
-    AND NOT EXISTS (SELECT FROM ingestion.standing WHERE standing.row_id = incoming.row_id)
+WHERE record.person_id IS NULL
+    OR (record.revision < %(sequence)s AND (NOT record.whole OR {differs}))
+
+-- name: analyse
+ANALYZE change, place
+
+-- name: leave_quarantined
+-- Where quarantine has a part, the step decides that sees all buckets.
+DELETE FROM change
+USING staged
+WHERE staged.position = change.position
     AND (
-        record.person_id IS NULL
-        OR (
-            record.revision <= %(sequence)s AND (NOT record.whole OR {differs})
-            AND NOT ({emptied})
-        )
+        change.position IN (SELECT position FROM correction WHERE reasons <> '{{}}')
+        OR staged.row_id IN (SELECT row_id FROM rejected)
+        OR staged.row_id IN (SELECT row_id FROM ingestion.standing)
     )
+
+-- name: leave_emptied
+-- Where text would be lost, a brake may have to do with it, which counts over all buckets.
+DELETE FROM change
+USING staged, ingestion.record AS record
+WHERE NOT change.is_new AND staged.position = change.position AND record.person_id = change.person_id
+    AND ({emptied})
 
 -- name: update_people
 UPDATE people
@@ -60,7 +72,7 @@ SET {assignments}
     revision = %(sequence)s, write_id = %(write_id)s, updated_at = now()
 FROM change
 JOIN incoming USING (position)
-WHERE people.id = change.person_id AND NOT change.is_new AND people.revision <= %(sequence)s
+WHERE people.id = change.person_id AND NOT change.is_new AND people.revision < %(sequence)s
 
 -- name: insert_people
 INSERT INTO people (id, ordinal, revision, verbatim, write_id, {columns}{absent})
@@ -73,9 +85,9 @@ ORDER BY incoming.row_id
 ON CONFLICT (row_id) DO NOTHING
 
 -- name: forget_overtaken
--- People whom somebody else has written or made meanwhile.
+-- People whom somebody else has written or made meanwhile. One look-up each: the planner knows nothing of write_id.
 DELETE FROM change
-WHERE NOT EXISTS (SELECT FROM people WHERE people.id = change.person_id AND people.write_id = %(write_id)s)
+WHERE (SELECT write_id FROM people WHERE people.id = change.person_id) IS DISTINCT FROM %(write_id)s::uuid
 
 -- name: count_left
 -- What the last step has to look at: rows that are not loaded, or are stored otherwise still.

@@ -130,9 +130,13 @@ class PostgresTables:
             cursor.execute(_state.is_synced)
             return bool(fetch_one(cursor)[0])
 
-    def pin(self) -> tuple[int, int, str, int]:
+    def pin(self) -> tuple[int, str, int]:
         """What is known of the tables as a file is pinned; see `buckets.pin`."""
         return buckets.pin(self._pool)
+
+    def next_revision(self) -> int:
+        """A number that no change has had."""
+        return buckets.next_revision(self._pool)
 
     def sync_bucket(self, opened: buckets.Opened, split: Split, key: str, bucket: int) -> BucketSynced:
         """Write what of a bucket is new or otherwise, in one transaction; see `buckets.sync`."""
