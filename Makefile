@@ -3,7 +3,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test lint check bench bench-1m bench-guard campaign lock clean
+.PHONY: help setup demo dev celery test lint check bench bench-1m bench-guard campaign lock clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 20
@@ -24,6 +24,9 @@ demo: setup ## Run the whole job on the sample and show the result
 
 dev: setup ## Open the Dagster UI on 127.0.0.1:3000, with the daemon and what watches the site
 	@$(BIN)/python -m ingestion_pipeline.defs.dev --host 127.0.0.1 --port 3000
+
+celery: setup ## Redis, two workers and the daemon: sync and compare the sample over them; KILL=1 kills one midway
+	@$(BIN)/python -m ingestion_pipeline.defs.over_celery.trial $(if $(KILL),--kill)
 
 test: setup ## Run all tests
 	$(BIN)/python -m pytest
@@ -57,7 +60,7 @@ campaign: setup ## Put the promises to their full test: hours; parts of it as ro
 lock: setup ## Resolve the dependencies afresh into requirements.lock
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-		--extra embedded --extra dev pyproject.toml --output-file requirements.lock
+		--extra embedded --extra celery --extra dev pyproject.toml --output-file requirements.lock
 	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"], sep="\n")' | \
 		$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \

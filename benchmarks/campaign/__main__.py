@@ -7,7 +7,18 @@ import sys
 
 from benchmarks.campaign.record import RESULTS
 
-PARTS = ("kill", "powercut", "disk", "commits", "journal", "writers", "switches", "uploads", "model")
+PARTS = (
+    "kill",
+    "powercut",
+    "disk",
+    "commits",
+    "journal",
+    "writers",
+    "switches",
+    "uploads",
+    "model",
+    "buckets",
+)
 
 
 def main() -> int:

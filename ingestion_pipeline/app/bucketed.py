@@ -85,9 +85,13 @@ class Bucketed:
             What the ordinary sync found still to do, and what the buckets had done before it.
         """
         report = self._sync(step)
+        return report, self.end(key)
+
+    def end(self, key: str) -> list[BucketSynced]:
+        """Take the shares away once the ordinary sync has been; gives what the buckets had done."""
         done = bucketed.synced(self._shares, key)
         self._shares.end(key)
-        return report, done
+        return done
 
     def add_up(self, key: str) -> Added | None:
         """Put together what the comparisons found, and end it; None where that was done already."""

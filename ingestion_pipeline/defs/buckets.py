@@ -22,6 +22,7 @@ from dagster import (
     op,
 )
 
+from ingestion_pipeline.defs.apart import sync_apart
 from ingestion_pipeline.defs.site import SiteResource
 from ingestion_pipeline.domain.buckets import Added, BucketCompared, BucketSynced, Split, names
 from ingestion_pipeline.domain.reports import SyncReport
@@ -74,8 +75,9 @@ def _compare_bucket(bucket: int, name: str) -> OpDefinition:
 @op(ins={"buckets": In(Nothing)}, out=Out(Nothing), pool="writers", retry_policy=AGAIN)
 def level(context: OpExecutionContext, pipeline: SiteResource) -> None:
     """Do what no bucket can: deletions, order, quarantine, brakes."""
+    report = sync_apart(pipeline.config)
     with pipeline.open() as site:
-        report, done = site.buckets.level(_key(context.run), context.log.info)
+        done = site.buckets.end(_key(context.run))
     context.add_output_metadata(_of_sync(report, done))
 
 
@@ -218,7 +220,7 @@ def _of_comparison(added: Added) -> dict[str, Any]:
 
 def _said(added: Added) -> str:
     if not added.one_state:
-        return "somebody wrote while the buckets were compared: nothing is proved\nRun it again when it is quiet."
+        return "somebody wrote meanwhile, so that nothing is proved\nRun it again when it is quiet."
     if added.pending:
         return f"{added.pending} people are pending\n`ingest settle` brings them over; then compare again."
     return (

@@ -59,8 +59,8 @@ class Split:
 
     Attributes:
         state: The phase that was in force.
-        sequence: The number that changes get which the file brings: no lower than what was there before, and lower
-            than what is written after it. 0 where none are made.
+        sequence: The number that the file's changes get: no lower than what was there before, and lower than
+            what is written after it. 0 where none are made.
         above: An ordinal below which every line stood that PostgreSQL held.
         position: The state of the tables at that instant.
         buckets: How many there are.

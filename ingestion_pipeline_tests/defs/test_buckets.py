@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from dagster import DagsterInstance, materialize
 
-from ingestion_pipeline.defs.build import build_definitions
 from ingestion_pipeline.defs.buckets import BACKFILL, bucket_assets
+from ingestion_pipeline.defs.build import build_definitions
 from ingestion_pipeline.defs.resources import PipelineResource
 from ingestion_pipeline.settings import load_settings
 from ingestion_pipeline_tests.conftest import Site
@@ -35,7 +35,9 @@ def test_sync_and_compare_in_buckets(dagster: Dagster) -> None:
 
     assert synced.success
     assert compared.success
-    [level] = [event for event in synced.all_node_events if event.is_successful_output and event.step_key == "level"]
+    [level] = [
+        event for event in synced.all_node_events if event.is_successful_output and event.step_key == "level"
+    ]
     found = {name: one.value for name, one in level.step_output_data.metadata.items()}
     assert (found["inserted"], found["changed_by_level"], found["moved"]) == (509, 0, 0)
 

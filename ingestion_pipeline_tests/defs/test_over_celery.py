@@ -15,7 +15,9 @@ from ingestion_pipeline.stores.postgres.pool import Pool
 PROJECT = Path(__file__).parents[2]
 PEOPLE = 509
 
-needs_celery = pytest.mark.skipif(find_spec("dagster_celery") is None, reason="extra [celery] is not installed")
+needs_celery = pytest.mark.skipif(
+    find_spec("dagster_celery") is None, reason="extra [celery] is not installed"
+)
 needs_redis = pytest.mark.skipif(shutil.which("redis-server") is None, reason="there is no redis-server")
 
 
@@ -38,7 +40,9 @@ def test_a_killed_worker_loses_nothing_and_does_nothing_twice(database: str, poo
     assert trial["equal"]
     with pool.transaction() as cursor:
         cursor.execute("SELECT operation, count(*), count(DISTINCT row_id) FROM ingestion.history GROUP BY 1")
-        assert cursor.fetchall() == [("insert", PEOPLE, PEOPLE)], "each of them made once, and never touched again"
+        assert cursor.fetchall() == [("insert", PEOPLE, PEOPLE)], (
+            "each of them made once, and never touched again"
+        )
 
 
 def test_settings_lose_no_step() -> None:

@@ -1,7 +1,7 @@
 """`make celery`: Redis, two workers and the daemon on this machine, and a file synced and compared over them.
 
-With --kill one worker is killed with SIGKILL in the middle of a bucket. Nothing outlives it, and no site is touched:
-it has a folder and a database of its own.
+With --kill one worker is killed with SIGKILL in the middle of a bucket. Nothing outlives it, and no site is
+touched: it has a folder and a database of its own.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,6 +30,7 @@ from ingestion_pipeline.stores.postgres.embedded import EmbeddedServer
 PROJECT = Path(__file__).parents[3]
 DEPLOY = PROJECT / "deploy" / "celery"
 SAMPLE = PROJECT / "sample_data" / "output.csv"
+WORKSPACE = ("-w", str(DEPLOY / "workspace.yaml"))
 LOCATION = "ingestion_pipeline.defs.over_celery.definitions"
 
 PATIENCE = 30.0
@@ -161,7 +162,7 @@ def try_out(
         stack.enter_context(_redis(folder))
         begun = [stack.enter_context(_worker(folder, number)) for number in range(1, workers + 1)]
         if daemon:
-            stack.enter_context(_running(folder, "daemon", _dagster("daemon", "run", *_workspace(folder))))
+            stack.enter_context(_running(folder, "daemon", _dagster("daemon", "run", *WORKSPACE)))
         instance = stack.enter_context(DagsterInstance.from_config(str(folder)))
         runs, killed = [], None
         for job in ("sync_in_buckets", "compare_in_buckets"):
@@ -236,14 +237,14 @@ def _redis(folder: Path) -> Iterator[None]:
     words = [program, "--port", "0", "--unixsocket", str(folder / "redis.sock"), "--unixsocketperm", "700"]
     words += ["--save", "", "--appendonly", "no", "--dir", str(folder)]
     with _running(folder, "redis", words):
-        _wait(lambda: (folder / "redis.sock").exists(), "Redis does not begin")
+        _wait((folder / "redis.sock").exists, "Redis does not begin")
         yield
 
 
 @contextmanager
 def _worker(folder: Path, number: int) -> Iterator[Worker]:
     name = f"worker{number}"
-    words = [sys.executable, "-m", "ingestion_pipeline.defs.over_celery.worker", "--name", name]
+    words = [sys.executable, "-OO", "-m", "ingestion_pipeline.defs.over_celery.worker", "--name", name]
     with _running(folder, name, words) as process:
         yield Worker(name, process)
 
@@ -279,10 +280,6 @@ def _dagster(*words: str) -> list[str]:
     return [sys.executable, "-m", "dagster", *words]
 
 
-def _workspace(_folder: Path) -> list[str]:
-    return ["-w", str(DEPLOY / "workspace.yaml")]
-
-
 def _run(
     folder: Path,
     instance: DagsterInstance,
@@ -295,7 +292,7 @@ def _run(
 ) -> tuple[Tried, str | None]:
     began = time.monotonic()
     if daemon:
-        words = _dagster("job", "launch", *_workspace(folder), "-l", "over_celery", "-j", job)
+        words = _dagster("job", "launch", *WORKSPACE, "-l", "over_celery", "-j", job)
     else:
         words = _dagster("job", "execute", "-m", LOCATION, "-j", job)
     killed = None
@@ -385,7 +382,7 @@ def _found(instance: DagsterInstance, run_id: str) -> dict[str, Any]:
     return found
 
 
-def _wait(is_so: "Any", otherwise: str) -> None:
+def _wait(is_so: Callable[[], bool], otherwise: str) -> None:
     until = time.monotonic() + PATIENCE
     while not is_so():
         if time.monotonic() > until:
@@ -401,7 +398,9 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--kill", action="store_true", help="kill a worker in the middle of a bucket")
     parser.add_argument("--no-daemon", action="store_true", help="launch the runs from here")
-    parser.add_argument("--visibility", type=float, default=5.0, help="seconds until a lost step is given again")
+    parser.add_argument(
+        "--visibility", type=float, default=5.0, help="seconds until a lost step is given again"
+    )
     parser.add_argument("--longest", type=float, default=600.0, help="seconds that a run may take")
     parser.add_argument("--database", help="an empty database; by default a server is started")
     parser.add_argument("--json", action="store_true")

@@ -1,6 +1,7 @@
 """A worker of Celery: `python -m ingestion_pipeline.defs.over_celery.worker`.
 
-`dagster-celery worker start` would do the same, but writes the broker's password to a file each time, and loads more.
+`dagster-celery worker start` would do the same, but writes the broker's password to a file each time, and
+takes 10 MB more.
 """
 
 import argparse
@@ -34,7 +35,9 @@ def main() -> None:
     """Run a worker, without what the command line of Celery brings besides."""
     parser = argparse.ArgumentParser(prog="python -m ingestion_pipeline.defs.over_celery.worker")
     parser.add_argument("--name", default="worker", help="what it is called, before its machine's name")
-    parser.add_argument("--concurrency", type=int, default=1, help="steps at a time, each a process of its own")
+    parser.add_argument(
+        "--concurrency", type=int, default=1, help="steps at a time, each a process of its own"
+    )
     given = parser.parse_args()
     worker = app.Worker(
         hostname=host_format(default_nodename(f"{given.name}@%h")),

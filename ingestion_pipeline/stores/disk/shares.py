@@ -31,7 +31,7 @@ KEPT = 7 * 86400.0
 """Seconds after which a folder is taken away that nobody has ended."""
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
-_SPLIT, _DONE = "split.json", "done"
+_SPLIT, _DONE, _ROWS = "split.json", "done", "rows-"
 
 
 class Shares:
@@ -138,7 +138,7 @@ class Shares:
         if not self.is_over(key):
             _keep(folder / _DONE, {})
         for path in folder.iterdir():
-            if path.name not in (_DONE, _SPLIT):
+            if path.name.startswith(_ROWS):
                 path.unlink(missing_ok=True)
 
     def _of(self, key: str) -> Path:
@@ -208,7 +208,7 @@ def _deal(block: RowBlock, file: Blocks, pairs: list[_Pair], counts: list[int]) 
 
 
 def _csv(bucket: int) -> str:
-    return f"rows-{bucket:03}.csv"
+    return f"{_ROWS}{bucket:03}.csv"
 
 
 def _result(kind: str, bucket: int) -> str:
