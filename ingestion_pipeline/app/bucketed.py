@@ -23,7 +23,8 @@ class Bucketed:
         places: The site's.
         before_load: Backs the CSV up, as before any load.
         sync: The ordinary sync, given what is told of its steps.
-        settle: Brings the side that follows level.
+        pending: How much the side that follows has yet to get.
+        settle: Brings it level.
     """
 
     def __init__(
@@ -31,11 +32,13 @@ class Bucketed:
         places: Places,
         before_load: Callable[[], object],
         sync: Callable[[Step], SyncReport],
+        pending: Callable[[], int],
         settle: Callable[[], object],
     ) -> None:
         self._places = places
         self._before_load = before_load
         self._sync = sync
+        self._pending = pending
         self._settle = settle
         self._shares = Shares(places.csv.state_dir / "buckets")
 
@@ -60,8 +63,10 @@ class Bucketed:
 
     def split_to_compare(self, key: str) -> Split:
         """Settle what is pending, pin both sides and split the CSV; see `operations.bucketed`."""
-        with suppress(PipelineError):
-            self._settle()
+        # Where nothing is, it would only read the whole file, and take the memory of an index of it.
+        if self._pending():
+            with suppress(PipelineError):
+                self._settle()
         return bucketed.split_to_compare(self._places.csv, self._places.tables, self._shares, key, self.count)
 
     def known(self, key: str) -> Split | None:

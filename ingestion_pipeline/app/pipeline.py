@@ -140,6 +140,7 @@ class Pipeline:
             self._places,
             self._writing.backup.before_load,
             lambda step: self.sync(step=step),
+            lambda: self.status().pending.all,
             self._writing.settle,
         )
 

@@ -274,6 +274,20 @@ def test_where_postgres_leads_nothing_is_split_to_sync(pipeline: Pipeline) -> No
     assert compared(pipeline).equal
 
 
+def test_what_is_pending_is_settled_first(site: Site, pipeline: Pipeline) -> None:
+    pipeline.sync()
+    pipeline.export()
+    lead(pipeline, Phase.DATABASE_PRIMARY)
+    site.execute("UPDATE people SET name = 'Behind' WHERE row_id = '503'")
+    assert pipeline.status().pending.rows == 1
+
+    added = compared(pipeline)
+
+    assert added.equal
+    assert added.pending == 0
+    assert b"Behind" in site.csv.read_bytes()
+
+
 def test_a_damaged_share_is_not_loaded(site: Site, pipeline: Pipeline) -> None:
     pipeline.buckets.split_to_sync(KEY)
     share = pipeline.csv.state_dir / "buckets" / KEY / "rows-000.csv"
