@@ -82,7 +82,7 @@ class Trial:
         runs: The runs, in order.
         equal: Whether PostgreSQL renders the file's bytes, by the ordinary comparison.
         sha256: Of the file.
-        peak_mb: The most memory each worker's process for steps had resident, in MB.
+        peak_mb: By worker, the most memory that one of the processes of its steps had resident, in MB.
     """
 
     rows: int
@@ -108,11 +108,8 @@ class Worker:
     peaks: dict[int, int] = field(default_factory=dict)
 
     def children(self) -> list[int]:
-        """The processes that do its steps."""
-        pid = self.process.pid
-        with suppress(OSError, ValueError):
-            return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-        return []
+        """The processes that do its steps, and those that these have begun."""
+        return list(_descendants(self.process.pid))
 
     def look(self) -> None:
         """Note how much memory each of them has had."""
@@ -126,6 +123,13 @@ class Worker:
         """Send a signal to it and its processes."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    with suppress(OSError, ValueError):
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            yield int(child)
+            yield from _descendants(int(child))
 
 
 def try_out(

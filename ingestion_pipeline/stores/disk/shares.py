@@ -72,7 +72,7 @@ class Shares:
         make_folder(self._folder)
         self._clear_old()
         target, begun = self._of(key), self._folder / f".{key}.{uuid4().hex}"
-        begun.mkdir(mode=0o700)
+        make_folder(begun)
         try:
             shares = _split(begun, file, buckets)
             split = Split(
