@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ingestion_pipeline.app import Pipeline
-from ingestion_pipeline.domain.buckets import Added, Sum, bucket_of, names
+from ingestion_pipeline.domain.buckets import Added, Split, Sum, bucket_of, names
 from ingestion_pipeline.domain.errors import PipelineError, ProtectedError, UnavailableError
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.settings import load_settings
@@ -189,6 +189,21 @@ def test_a_bucket_twice_at_once_is_written_once(site: Site, pipeline: Pipeline) 
 
     assert not failed
     assert inserts(site) == len(site.execute("SELECT 1 FROM people")) > 0
+
+
+def test_a_split_twice_at_once_is_one(pipeline: Pipeline) -> None:
+    found: list[Split] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(pipeline.buckets.split_to_sync(KEY))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+
+    assert len(found) == 4
+    assert len({(one.sequence, one.shares) for one in found}) == 1
+    assert [path.name for path in (pipeline.csv.state_dir / "buckets").iterdir()] == [KEY]
 
 
 def test_who_comes_when_all_is_over_does_nothing(site: Site, pipeline: Pipeline) -> None:
