@@ -53,9 +53,9 @@ from ingestion_pipeline.stores.postgres.pool import Pool
 from ingestion_pipeline.stores.postgres.tables import PostgresTables
 
 if TYPE_CHECKING:
-    from ingestion_pipeline.app.bucketed import Bucketed
     import pandas as pd
 
+    from ingestion_pipeline.app.bucketed import Bucketed
     from ingestion_pipeline.app.database_backups import DatabaseBackups
     from ingestion_pipeline.app.health import Looking
     from ingestion_pipeline.app.metrics import Metrics
