@@ -7,6 +7,7 @@ has put in another order as few as possible are moved.
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 GAP = 1 << 32
 """The room left between two lines; a place between them can be halved 32 times."""
@@ -41,7 +42,10 @@ def out_of_order(known: Sequence[int]) -> list[int]:
 
 
 def _longest_rising(known: Sequence[int]) -> "array[int]":
-    """Indexes of a longest run of lines whose ordinals rise; patience sorting."""
+    """Indexes of a longest run of lines whose ordinals rise; patience sorting, where they do not all."""
+    placed = array("q", (index for index, ordinal in enumerate(known) if ordinal != UNPLACED))
+    if all(known[one] < known[next_one] for one, next_one in pairwise(placed)):
+        return placed
     tails = array("q")
     tail_indexes = array("q")
     before = array("q", bytes(8 * len(known)))

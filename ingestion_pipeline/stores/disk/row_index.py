@@ -78,7 +78,10 @@ class RowIndex:
             "dialect": self.dialect.as_json(),
             "head": self.head,
         }
-        data = b"".join((json.dumps(kept).encode(), b"\n", self.hashes.tobytes(), self.lengths.tobytes()))
+        parts = (json.dumps(kept).encode() + b"\n", self.hashes.data, self.lengths.data)
+        check = hashlib.sha256()
+        for part in parts:
+            check.update(part)
         make_folder(path.parent)
         # Under the lock nobody else writes it, so what a killed program left is simply written over.
         temporary = path.with_name(f".{path.name}.tmp")
@@ -86,7 +89,9 @@ class RowIndex:
             temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
         )
         with os.fdopen(descriptor, "wb") as file:
-            file.write(hashlib.sha256(data).digest() + data)
+            file.write(check.digest())
+            for part in parts:
+                file.write(part)
         temporary.replace(path)
 
 
@@ -96,7 +101,7 @@ def load(path: Path) -> RowIndex | None:
         data = path.read_bytes()
     except OSError:
         return None
-    if hashlib.sha256(data[_CHECK:]).digest() != data[:_CHECK]:
+    if hashlib.sha256(memoryview(data)[_CHECK:]).digest() != data[:_CHECK]:
         return None
     end = data.index(b"\n", _CHECK)
     kept: dict[str, Any] = json.loads(data[_CHECK:end])

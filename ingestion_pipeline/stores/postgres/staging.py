@@ -146,7 +146,9 @@ class _Rows:
 
     def repeated(self) -> bool:
         """Whether two rows have one row_id, or seem to."""
-        return len(np.unique(np.frombuffer(self._keys, dtype=np.int64))) < len(self._keys)
+        keys = np.frombuffer(self._keys, dtype=np.int64)
+        keys.sort()
+        return bool((keys[1:] == keys[:-1]).any())
 
 
 def _coded(columns: Sequence[Column]) -> list[Column]:
