@@ -127,7 +127,9 @@ def test_broken_rules_are_seen(dagster: Dagster, site: Site) -> None:
     dagster.run("sync")
     site.execute("DELETE FROM s3_metadata WHERE id = (SELECT min(id) FROM s3_metadata)")
     with unchecked(site.database):
-        site.execute('UPDATE s3_metadata SET file_uuids = \'{"a": {"b": "c"}}\' WHERE id = 5')
+        site.execute(
+            'UPDATE s3_metadata SET file_uuids = \'{"a": {"b": "c"}}\' WHERE id = (SELECT max(id) FROM s3_metadata)'
+        )
 
     found = checks(dagster.run("check"))
 
