@@ -128,7 +128,8 @@ def test_broken_rules_are_seen(dagster: Dagster, site: Site) -> None:
     site.execute("DELETE FROM s3_metadata WHERE id = (SELECT min(id) FROM s3_metadata)")
     with unchecked(site.database):
         site.execute(
-            'UPDATE s3_metadata SET file_uuids = \'{"a": {"b": "c"}}\' WHERE id = (SELECT max(id) FROM s3_metadata)'
+            'UPDATE s3_metadata SET file_uuids = \'{"a": {"b": "c"}}\''
+            " WHERE id = (SELECT max(id) FROM s3_metadata)"
         )
 
     found = checks(dagster.run("check"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ingestion_pipeline.domain.ports import Sink
-from ingestion_pipeline.stores.atomic import CHUNK, draft, make_folder
+from ingestion_pipeline.stores.atomic import CHUNK, Draft, draft, make_folder
 
 _QUICK = 1
 _GZIP = 31
@@ -45,17 +45,24 @@ class Backups:
         """
         make_folder(self.folder)
         suffix = f"{named.suffix}.gz" if self._compress else named.suffix
-        target = self.folder / f"{named.stem}_{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}{suffix}"
-        with source.open("rb") as file, draft(target) as new:
+        with source.open("rb") as file, draft(self.folder / f"{named.stem}{suffix}") as new:
             if self._compress:
                 _compress(file, new)
             else:
                 while chunk := file.read(CHUNK):
                     new.write(chunk)
-            new.create()
+            target = self._created(new, named.stem, suffix)
         for old in self._all(named)[: -self._most] if self._most else []:
             old.unlink(missing_ok=True)
         return target
+
+    def _created(self, new: Draft, stem: str, suffix: str) -> Path:
+        """Give it a name by the time; another one where somebody had the same in the same microsecond."""
+        while True:
+            target = self.folder / f"{stem}_{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}{suffix}"
+            with suppress(FileExistsError):
+                new.create(target)
+                return target
 
     def _all(self, named: Path) -> list[Path]:
         found = ((path, _COPY.fullmatch(path.name)) for path in self.folder.iterdir())

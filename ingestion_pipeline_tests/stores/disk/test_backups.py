@@ -4,6 +4,7 @@ import gzip
 import os
 import re
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,20 @@ def test_a_large_file_is_copied_in_pieces(csv: Path, folder: Path, monkeypatch: 
     monkeypatch.setattr(backups, "CHUNK", 1000)
     assert Backups(folder, 1, compress=False).copy(csv, csv).read_bytes() == CONTENT
     assert gzip.decompress(Backups(folder, 1, compress=True).copy(csv, csv).read_bytes()) == CONTENT
+
+
+def test_two_copies_of_one_microsecond_are_both_kept(
+    csv: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
+    times = iter([at, at, at, at + timedelta(microseconds=1)])
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, _zone: object = None) -> datetime:  # type: ignore[override]
+            return next(times)
+
+    monkeypatch.setattr(backups, "datetime", Clock)
+    made = [Backups(folder, 10, compress=False).copy(csv, csv) for _ in range(2)]
+    assert sorted(folder.iterdir()) == sorted(made)
+    assert len({*made}) == 2
