@@ -14,13 +14,13 @@ from typing import IO, Self, cast
 from psycopg2 import sql
 
 from ingestion_pipeline.domain.columns import BY_NAME
-from ingestion_pipeline.domain.dialect import Dialect, Quoting
+from ingestion_pipeline.domain.dialect import Dialect
 from ingestion_pipeline.domain.ordering import UNPLACED
 from ingestion_pipeline.stores.digest import Digest
 from ingestion_pipeline.stores.postgres import expressions, queries
 from ingestion_pipeline.stores.postgres.copying import IN_MEMORY
 from ingestion_pipeline.stores.postgres.pool import Cursor, fetch_one
-from ingestion_pipeline.stores.postgres.rendering import Lines, quotable
+from ingestion_pipeline.stores.postgres.rendering import Lines, behind_a_place, quotable
 
 AHEAD = 64
 """Lines of the file among which one that is stored is looked for."""
@@ -186,15 +186,8 @@ def _digest(line: bytes) -> bytes:
 
 def _known_lines(spelled: Dialect) -> sql.Composed:
     columns = [BY_NAME[name] for name in spelled.columns]
-    quoted = sql.SQL(", FORCE_QUOTE ({})").format(expressions.names(columns))
     return _sql.fill(
         "known_lines",
         unmeant=sql.SQL(" OR ").join(expressions.unmeant(column) for column in columns),
-        cells=sql.SQL(", ").join(
-            sql.SQL("{} AS {}").format(
-                quotable(expressions.rendered(column), spelled.quoting), expressions.name(column)
-            )
-            for column in columns
-        ),
-        options=sql.SQL("") if spelled.quoting is Quoting.MINIMAL else quoted,
+        **behind_a_place(spelled, lambda column: quotable(expressions.rendered(column), spelled.quoting)),
     )

@@ -12,8 +12,8 @@ import psycopg2
 from psycopg2 import sql
 
 from ingestion_pipeline.domain.buckets import BucketCompared, BucketSynced, Split, Sum
-from ingestion_pipeline.domain.columns import BY_NAME, COLUMNS, Column, Table
-from ingestion_pipeline.domain.dialect import Dialect, Quoting
+from ingestion_pipeline.domain.columns import Column
+from ingestion_pipeline.domain.dialect import Dialect
 from ingestion_pipeline.domain.errors import ProtectedError, UnavailableError, stale_epoch
 from ingestion_pipeline.domain.ordering import GAP
 from ingestion_pipeline.domain.ports import Blocks, Shared
@@ -21,13 +21,12 @@ from ingestion_pipeline.domain.reports import State
 from ingestion_pipeline.stores.postgres import bulk_sync, expressions, queries, writing
 from ingestion_pipeline.stores.postgres.copying import copy_from
 from ingestion_pipeline.stores.postgres.pool import Cursor, Pool, fetch_one, translated
-from ingestion_pipeline.stores.postgres.rendering import cell, dialect
+from ingestion_pipeline.stores.postgres.rendering import behind_a_place, cell, dialect
 from ingestion_pipeline.stores.postgres.snapshot import PostgresSnapshot, state_of
 from ingestion_pipeline.stores.postgres.staging import in_contract_order, stage_rows
 
 _sql = queries.load("buckets")
 _state = queries.load("state")
-_CODED = tuple(column for column in COLUMNS if not column.codec.is_text)
 
 TRIES = 5
 """How often a transaction is begun again that PostgreSQL broke off for another's sake."""
@@ -146,17 +145,9 @@ def _lines_of(share: Shared) -> Iterator[tuple[int, bytes]]:
 
 
 def _lines(spelled: Dialect, buckets: int, bucket: int) -> sql.Composed:
-    columns = [BY_NAME[name] for name in spelled.columns]
-    quoted = sql.SQL(", FORCE_QUOTE ({})").format(expressions.names(columns))
+    marks = {"buckets": sql.Literal(buckets), "bucket": sql.Literal(bucket)}
     return _sql.fill(
-        "lines",
-        cells=sql.SQL(", ").join(
-            sql.SQL("{} AS {}").format(cell(column, spelled.quoting), expressions.name(column))
-            for column in columns
-        ),
-        buckets=sql.Literal(buckets),
-        bucket=sql.Literal(bucket),
-        options=sql.SQL("") if spelled.quoting is Quoting.MINIMAL else quoted,
+        "lines", **behind_a_place(spelled, lambda column: cell(column, spelled.quoting)), **marks
     )
 
 
@@ -189,8 +180,9 @@ def _written(cursor: Cursor, share: Shared, split: Split, bucket: int) -> Bucket
     cursor.execute(_sql.analyse)
     cursor.execute(_sql.fill("leave_quarantined"))
     cursor.execute(_sql.fill("leave_emptied", emptied=_emptied(columns)))
-    updated = _update(cursor, columns, marks)
-    inserted = _insert(cursor, columns, marks)
+    updated = bulk_sync.update_people(cursor, columns, marks, pinned=True)
+    cursor.execute(_sql.fill("insert_people", **bulk_sync.people_to_insert(columns)), marks)
+    inserted = int(cursor.rowcount)
     cursor.execute(_sql.forget_overtaken, marks)
     bulk_sync.write_children(cursor, columns)
     cursor.execute(_sql.fill("count_left", differs=differs))
@@ -209,33 +201,6 @@ def _emptied(columns: Sequence[Column]) -> sql.Composed:
     return sql.SQL(" OR ").join(
         lost.format(expressions.rendered(column), expressions.name(column, "staged")) for column in columns
     )
-
-
-def _update(cursor: Cursor, columns: Sequence[Column], marks: dict[str, Any]) -> int:
-    absent_coded = [column for column in _CODED if column not in columns]
-    settable = [c for c in columns if c.table is Table.PEOPLE and c.name != "row_id"]
-    assignments = expressions.each("{name} = incoming.{name}, ", settable, separator="")
-    cursor.execute(
-        _sql.fill("update_people", assignments=assignments, absent_coded=expressions.labels(absent_coded)),
-        marks,
-    )
-    return int(cursor.rowcount)
-
-
-def _insert(cursor: Cursor, columns: Sequence[Column], marks: dict[str, Any]) -> int:
-    people = [column for column in columns if column.table is Table.PEOPLE]
-    absent = [c for c in COLUMNS if c.table is Table.PEOPLE and c.required and c not in columns]
-    cursor.execute(
-        _sql.fill(
-            "insert_people",
-            columns=expressions.names(people),
-            incoming=expressions.names(people, "incoming"),
-            absent=expressions.each(", {name}", absent, separator=""),
-            blank=sql.SQL(", ''" * len(absent)),
-        ),
-        marks,
-    )
-    return int(cursor.rowcount)
 
 
 def _retried(pool: Pool, work: Callable[[Cursor], _Result]) -> _Result:

@@ -59,21 +59,6 @@ USING staged, ingestion.record AS record
 WHERE NOT change.is_new AND staged.position = change.position AND record.person_id = change.person_id
     AND ({emptied})
 
--- name: update_people
-UPDATE people
-SET {assignments}
-    verbatim = nullif(
-        coalesce(
-            (SELECT jsonb_object_agg(key, value) FROM jsonb_each(people.verbatim) WHERE key = ANY({absent_coded})),
-            '{{}}'
-        ) || coalesce(incoming.verbatim, '{{}}'),
-        '{{}}'
-    ),
-    revision = %(sequence)s, write_id = %(write_id)s, updated_at = now()
-FROM change
-JOIN incoming USING (position)
-WHERE people.id = change.person_id AND NOT change.is_new AND people.revision < %(sequence)s
-
 -- name: insert_people
 INSERT INTO people (id, ordinal, revision, verbatim, write_id, {columns}{absent})
 SELECT change.person_id, place.ordinal, %(sequence)s, incoming.verbatim, %(write_id)s, {incoming}{blank}

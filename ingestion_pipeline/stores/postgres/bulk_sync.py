@@ -1,7 +1,8 @@
 """Sync in one transaction: the file staged, only what differs written, everything else left untouched."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Any
 from uuid import uuid4
 
 from psycopg2 import sql
@@ -168,26 +169,44 @@ def _placed(known: Sequence[int]) -> Iterator[bytes]:
 
 
 def _write_records(cursor: Cursor, staged: Staged, marks: dict[str, str]) -> None:
-    people = [column for column in staged.columns if column.table is Table.PEOPLE]
-    absent_coded = [column for column in _CODED if column not in staged.columns]
-    absent = [c for c in COLUMNS if c.table is Table.PEOPLE and c.required and c not in staged.columns]
-    settable = [column for column in people if column.name != "row_id"]
-    assignments = expressions.each("{name} = incoming.{name}, ", settable, separator="")
-    cursor.execute(
-        _sql.fill("update_people", assignments=assignments, absent_coded=expressions.labels(absent_coded)),
-        marks,
-    )
-    cursor.execute(
-        _sql.fill(
-            "insert_people",
-            columns=expressions.names(people),
-            incoming=expressions.names(people, "incoming"),
-            absent=expressions.each(", {name}", absent, separator=""),
-            blank=sql.SQL(", ''" * len(absent)),
-        ),
-        marks,
-    )
+    update_people(cursor, staged.columns, marks)
+    cursor.execute(_sql.fill("insert_people", **people_to_insert(staged.columns)), marks)
     write_children(cursor, staged.columns)
+
+
+def update_people(
+    cursor: Cursor, columns: Sequence[Column], marks: Mapping[str, Any], *, pinned: bool = False
+) -> int:
+    """Make the people in `change` who are stored what `incoming` says; gives how many.
+
+    Args:
+        cursor: In the transaction of the load.
+        columns: The file's.
+        marks: The write_id; where it is pinned, the sequence too.
+        pinned: Whether their revision is the sequence, and who has a newer one stays; else it is the next.
+    """
+    settable = [column for column in columns if column.table is Table.PEOPLE and column.name != "row_id"]
+    statement = _sql.fill(
+        "update_people",
+        assignments=expressions.each("{name} = incoming.{name}, ", settable, separator=""),
+        absent_coded=expressions.labels(column for column in _CODED if column not in columns),
+        revision=sql.SQL("%(sequence)s" if pinned else "nextval('ingestion.revision')"),
+        unless_newer=sql.SQL(" AND people.revision < %(sequence)s" if pinned else ""),
+    )
+    cursor.execute(statement, marks)
+    return int(cursor.rowcount)
+
+
+def people_to_insert(columns: Sequence[Column]) -> dict[str, sql.Composable]:
+    """What a statement that inserts people from `incoming` is filled in with, given the file's columns."""
+    people = [column for column in columns if column.table is Table.PEOPLE]
+    absent = [c for c in COLUMNS if c.table is Table.PEOPLE and c.required and c not in columns]
+    return {
+        "columns": expressions.names(people),
+        "incoming": expressions.names(people, "incoming"),
+        "absent": expressions.each(", {name}", absent, separator=""),
+        "blank": sql.SQL(", ''" * len(absent)),
+    }
 
 
 def write_children(cursor: Cursor, columns: Sequence[Column]) -> None:

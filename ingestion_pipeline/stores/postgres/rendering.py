@@ -1,5 +1,6 @@
 """Rendering: the CSV that PostgreSQL holds, byte for byte."""
 
+from collections.abc import Callable
 from typing import IO, cast
 
 from psycopg2 import sql
@@ -56,6 +57,17 @@ def quotable(text: sql.Composed, quoting: Quoting) -> sql.Composed:
     """A cell's text, NULL where it is empty, so that COPY spells it as the quoting does."""
     # COPY quotes an empty string but not a NULL.
     return sql.SQL("coalesce({}, '')").format(text) if quoting is Quoting.ALL else text
+
+
+def behind_a_place(spelled: Dialect, cell_of: Callable[[Column], sql.Composed]) -> dict[str, sql.Composable]:
+    """The cells and options of a COPY of lines that stand behind something else, which is never in quotes."""
+    columns = [BY_NAME[name] for name in spelled.columns]
+    named = (sql.SQL("{} AS {}").format(cell_of(column), expressions.name(column)) for column in columns)
+    quoted = sql.SQL(", FORCE_QUOTE ({})").format(expressions.names(columns))
+    return {
+        "cells": sql.SQL(", ").join(named),
+        "options": sql.SQL("") if spelled.quoting is Quoting.MINIMAL else quoted,
+    }
 
 
 _TOGETHER = 256 * 1024

@@ -132,10 +132,10 @@ SET {assignments}
         ) || coalesce(incoming.verbatim, '{{}}'),
         '{{}}'
     ),
-    revision = nextval('ingestion.revision'), write_id = %(write_id)s, updated_at = now()
+    revision = {revision}, write_id = %(write_id)s, updated_at = now()
 FROM change
 JOIN incoming USING (position)
-WHERE people.id = change.person_id AND NOT change.is_new
+WHERE people.id = change.person_id AND NOT change.is_new{unless_newer}
 
 -- name: insert_people
 INSERT INTO people (id, ordinal, verbatim, write_id, {columns}{absent})
