@@ -17,9 +17,11 @@ import psycopg2
 import pytest
 
 from ingestion_pipeline.app import open_pipeline
+from ingestion_pipeline.domain.errors import ProtectedError
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.stores.alert_memory import AlertMemory
 from ingestion_pipeline.stores.postgres.embedded import EmbeddedServer
+from ingestion_pipeline_tests.proxy import eventually
 
 PROJECT = Path(__file__).parent.parent.parent
 CLONE = ("config", "dagster.yaml", "workspace.yaml", "sample_data")
@@ -35,7 +37,16 @@ def clone(tmp_path: Path) -> Iterator[Path]:
         else:
             shutil.copyfile(source, tmp_path / name)
     yield tmp_path
-    EmbeddedServer(tmp_path / ".ingestion").destroy()
+    # Whoever was not told that its parent has ended finds out after a moment.
+    eventually(lambda: is_destroyed(tmp_path), seconds=30)
+
+
+def is_destroyed(clone: Path) -> bool:
+    try:
+        EmbeddedServer(clone / ".ingestion").destroy()
+    except ProtectedError:
+        return False
+    return True
 
 
 def run(clone: Path, *command: str, **environment: str) -> str:
