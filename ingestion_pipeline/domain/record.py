@@ -82,23 +82,19 @@ class Examination:
             block: The rows.
             position: The first one's position in the file, from 1.
         """
-        rejections = self._rejections(block, position)
-        corrections = self._corrections(block, position)
+        rejections = self.rejections(block, position)
+        corrections = self.corrections(block, position)
         for row in sorted({*rejections, *corrections}):
             if row in rejections:
                 yield rejections[row]
             if row in corrections:
                 yield corrections[row]
 
-    def _rejections(self, block: "Cells", position: int) -> dict[int, Rejection]:
-        found: dict[int, Rejection] = {}
-        keys = block.cells(self._key)
-        if "" in keys:
-            found = {
-                row: Rejection(position + row, "row_id", Reason.MISSING_ROW_ID)
-                for row, key in enumerate(keys)
-                if not key
-            }
+    def rejections(self, block: "Cells", position: int) -> dict[int, Rejection]:
+        """The rows that cannot be loaded, by row, from 0; see `examine`."""
+        found = {
+            row: Rejection(position + row, "row_id", Reason.MISSING_ROW_ID) for row in block.empty(self._key)
+        }
         for index, column, fault, limit in self._texts:
             for row, text in block.longer(index, limit):
                 reason = fault(text)
@@ -106,7 +102,8 @@ class Examination:
                     found.setdefault(row, Rejection(position + row, column.name, reason))
         return found
 
-    def _corrections(self, block: "Cells", position: int) -> dict[int, Correction]:
+    def corrections(self, block: "Cells", position: int) -> dict[int, Correction]:
+        """The rows that hold cells which are not canonical, by row, from 0; see `examine`."""
         found: dict[int, Correction] = {}
         for index, column, is_plain in self._coded:
             for row, text in block.filled(index):
@@ -128,6 +125,10 @@ class Cells(Protocol):
 
     def cells(self, column: int, /) -> Sequence[str]:
         """One column's cells."""
+        ...
+
+    def empty(self, column: int, /) -> Iterable[int]:
+        """The rows, from 0, in which one column's cell is empty."""
         ...
 
     def filled(self, column: int, /) -> Iterable[tuple[int, str]]:
@@ -153,6 +154,10 @@ class ParsedRows:
         """See Cells."""
         return [row[column] for row in self.rows]
 
+    def empty(self, column: int) -> Iterable[int]:
+        """See Cells."""
+        return [place for place, row in enumerate(self.rows) if not row[column]]
+
     def filled(self, column: int) -> Iterable[tuple[int, str]]:
         """See Cells."""
         return self.longer(column, 0)
@@ -164,7 +169,7 @@ class ParsedRows:
 
 def is_rejected(examination: Examination, row: Sequence[str]) -> bool:
     """Whether a row cannot be loaded, whatever stands beside it."""
-    return any(isinstance(found, Rejection) for found in examination.examine(ParsedRows([row]), 1))
+    return bool(examination.rejections(ParsedRows([row]), 1))
 
 
 def _is_plain(codec: Codec) -> Callable[[str], object]:

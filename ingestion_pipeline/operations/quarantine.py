@@ -17,7 +17,7 @@ from ingestion_pipeline.domain.errors import (
 from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.ports import Blocks, Csv, HeldCsv, Tables
 from ingestion_pipeline.domain.quarantine import Decision, Entry, Scope
-from ingestion_pipeline.domain.record import Examination, ParsedRows, Rejection
+from ingestion_pipeline.domain.record import Examination, ParsedRows, Rejection, is_rejected
 from ingestion_pipeline.domain.reports import go_by
 
 
@@ -247,4 +247,4 @@ def _is_about(
         return cells == raw
     if cells["row_id"] != entry.row_id or cells.get(entry.column) != raw[entry.column]:
         return False
-    return not any(isinstance(found, Rejection) for found in loadable.examine(ParsedRows([row]), 1))
+    return not is_rejected(loadable, row)

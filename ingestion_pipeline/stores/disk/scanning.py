@@ -55,6 +55,11 @@ class Block:
         """One column's cells."""
         return [text for _, text in self._texts(column, slice(None))]
 
+    def empty(self, column: int) -> list[int]:
+        """The rows, from 0, in which one column's cell is empty."""
+        empty: list[int] = np.flatnonzero(self.ends[:, column] == self.begins[:, column]).tolist()
+        return empty
+
     def filled(self, column: int) -> Iterator[tuple[int, str]]:
         """One column's cells that are not empty, each with its row, from 0."""
         return self._texts(column, np.flatnonzero(self.ends[:, column] > self.begins[:, column]))

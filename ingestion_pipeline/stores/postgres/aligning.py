@@ -7,7 +7,7 @@ import hashlib
 import tempfile
 from array import array
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import IO, Self, cast
 
@@ -40,8 +40,13 @@ def is_alignable(cursor: Cursor) -> bool:
 class Alignment:
     """The lines of a file beside those that are stored.
 
+    Nobody need look at what a line of the file means whose bytes are those of a line that is stored, unless
+    COPY has marked that one: its values are rendered so.
+
     Args:
-        lines: The file's, in its order, without their ends, each with whether its bytes may speak for it.
+        lines: The file's, in its order, without their ends.
+        speaks: Whether a line, given its place, says by its bytes what its values are; asked only of those
+            that do not stand where they stood, in the file's order.
         spelled: How the file is spelled that is stored.
 
     Attributes:
@@ -50,14 +55,17 @@ class Alignment:
         rendered: The digest of the file that is stored.
     """
 
-    def __init__(self, lines: Iterator[tuple[bytes, bool]], spelled: Dialect) -> None:
+    def __init__(
+        self, lines: Iterator[bytes], speaks: Callable[[int, bytes], bool], spelled: Dialect
+    ) -> None:
         self.known = array("q")
         self.missed = array("q")
         self.rendered = Digest()
         self._spelled = spelled
         self._rendering = Lines(self.rendered, spelled)
         self._lines = lines
-        self._ahead: deque[tuple[bytes, bool]] = deque()
+        self._speaks = speaks
+        self._ahead: deque[bytes] = deque()
         self._in_file: dict[bytes, int] = {}
         self._stored: dict[bytes, int] = {}
         self._in_vain = 0
@@ -96,9 +104,10 @@ class Alignment:
         if self._given_up:
             return
         try:
-            place, line = row.split(b",", 1)
+            cut = row.index(b",")
+            line = row[cut + 1 :]
             self._rendering.write(line)
-            self._take(place, line[:-1])
+            self._take(row[:cut], line[:-1])
         except BaseException as error:  # noqa: BLE001 - raised when COPY is over: it would lose the connection
             self._error = error
             self._given_up = True
@@ -109,7 +118,7 @@ class Alignment:
             return
         if not self._ahead and not self._look_ahead():
             self._miss(int(place), line)
-        elif self._ahead[0] == (line, True):
+        elif self._ahead[0] == line:
             self._ahead.popleft()
             self.known.append(int(place))
             self._in_vain = 0
@@ -119,7 +128,7 @@ class Alignment:
     def _search(self, ordinal: int, line: bytes) -> None:
         self._look_ahead()
         try:
-            self._leave(self._ahead.index((line, True)))
+            self._leave(self._ahead.index(line))
         except ValueError:
             self._miss(ordinal, line)
             self._in_vain += 1
@@ -138,13 +147,14 @@ class Alignment:
     def _leave(self, count: int) -> None:
         """Leave the next lines of the file, unless one of them is stored and has been passed already."""
         for _ in range(count):
-            line, speaks = self._ahead.popleft()
+            line, place = self._ahead.popleft(), len(self.known)
+            speaks = self._speaks(place, line)
             digest = _digest(line) if speaks else b""
             ordinal = self._stored.pop(digest, UNPLACED)
             if ordinal == UNPLACED:
-                self._left.add(len(self.known), line)
+                self._left.add(place, line)
                 if speaks:
-                    self._in_file[digest] = len(self.known)
+                    self._in_file[digest] = place
                     self._given_up = len(self._in_file) > MOST_APART
             self.known.append(ordinal)
 

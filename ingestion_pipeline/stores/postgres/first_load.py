@@ -167,12 +167,9 @@ class _Split:
 
 
 def _corrections(examination: Examination, block: RowBlock) -> dict[int, Correction]:
-    found: dict[int, Correction] = {}
-    for one in examination.examine(block, 0):
-        if not isinstance(one, Correction):
-            raise _SetAside
-        found[one.position] = one
-    return found
+    if examination.rejections(block, 0):
+        raise _SetAside
+    return examination.corrections(block, 0)
 
 
 def _lines(*texts: list[bytes]) -> bytes:

@@ -92,19 +92,26 @@ class Lines:
 
     def begin(self) -> None:
         """Write the header."""
-        self._held = [self._spelled.header()[: -len(self._end)]]
+        self._held = [self._spelled.header()[: -len(self._end)] + b"\n"]
 
     def write(self, row: bytes) -> None:
         """Take one row, ended by a newline; passed on together with others."""
-        self._held.append(row[:-1])
+        self._held.append(row)
         self._size += len(row)
         self.rows += 1
         if self._size >= _TOGETHER:
             # The last one waits: whether a line end follows it is known at the end.
             last = self._held.pop()
-            self._sink.write(self._end.join(self._held) + self._end)
+            self._sink.write(self._ended())
             self._held, self._size = [last], len(last)
 
     def end(self) -> None:
         """Write what ends the file."""
-        self._sink.write(self._end.join(self._held) + self._end * self._spelled.final_newline)
+        ended = self._ended()
+        self._sink.write(ended if self._spelled.final_newline else ended[: -len(self._end)])
+
+    def _ended(self) -> bytes:
+        """The rows that are held, each with the file's own line end."""
+        if self._end == b"\n":
+            return b"".join(self._held)
+        return b"".join(row[:-1] + self._end for row in self._held)

@@ -8,18 +8,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TextIO, cast
 
-import numpy as np
 from psycopg2 import sql
 
 from ingestion_pipeline.domain.columns import BY_NAME, Column
 from ingestion_pipeline.domain.dialect import Dialect
 from ingestion_pipeline.domain.ordering import UNPLACED
 from ingestion_pipeline.domain.ports import Blocks, RowBlock
-from ingestion_pipeline.domain.record import Correction, Examination, Rejection
+from ingestion_pipeline.domain.record import Correction, Examination, ParsedRows, Rejection
 from ingestion_pipeline.stores.postgres import expressions, queries
 from ingestion_pipeline.stores.postgres.aligning import Alignment, is_alignable
 from ingestion_pipeline.stores.postgres.copying import IN_MEMORY, copy_from
-from ingestion_pipeline.stores.postgres.pool import Cursor
+from ingestion_pipeline.stores.postgres.pool import Cursor, fetch_one
 from ingestion_pipeline.stores.postgres.rendering import dialect
 
 _sql = queries.load("staging")
@@ -108,8 +107,8 @@ def stage_differing(cursor: Cursor, file: Blocks, spelled: Dialect) -> Staged | 
     columns = [BY_NAME[name] for name in file.columns]
     with _Exceptions(_coded(columns)) as exceptions:
         rows = _Rows(file, exceptions)
-        with Alignment(rows.lines(), spelled) as alignment:
-            if not alignment.run(cursor) or exceptions.rejections or rows.repeated():
+        with Alignment(rows.lines(), rows.speaks, spelled) as alignment:
+            if not alignment.run(cursor) or rows.rejected:
                 return None
             _create(cursor, columns)
             copy = _sql.fill("copy_differing", columns=expressions.names(columns))
@@ -117,6 +116,10 @@ def stage_differing(cursor: Cursor, file: Blocks, spelled: Dialect) -> Staged | 
             exceptions.copy(cursor)
             copy_from(cursor, _sql.copy_missed, (b"%d\n" % ordinal for ordinal in alignment.missed))
     cursor.execute(_sql.analyse_staged)
+    cursor.execute(_sql.is_repeated)
+    if fetch_one(cursor)[0]:
+        cursor.execute(_sql.drop)
+        return None
     missed, rendered = len(alignment.missed), alignment.rendered.sha256
     return Staged(file, in_contract_order(file), alignment.known, missed, rendered)
 
@@ -132,23 +135,23 @@ class _Rows:
 
     def __init__(self, file: Blocks, exceptions: "_Exceptions") -> None:
         self._file = file
+        self._examination = Examination(file.columns)
         self._exceptions = exceptions
-        self._keys = array("q")
+        self.rejected = False
 
-    def lines(self) -> Iterator[tuple[bytes, bool]]:
-        """Each line without its end, and whether its bytes say what its values are."""
-        key, last = self._file.columns.index("row_id"), len(self._file.columns) - 1
-        for block in _watched(self._file, self._exceptions):
-            self._keys.extend(map(hash, block.cells(key)))
-            odd = self._exceptions.last
-            for row, line in enumerate(block.spans(0, last), start=block.position):
-                yield line, row not in odd
+    def lines(self) -> Iterator[bytes]:
+        """Each line without its end."""
+        last = len(self._file.columns) - 1
+        for block in self._file.blocks():
+            self.rejected = self.rejected or bool(self._examination.rejections(block, block.position))
+            yield from block.spans(0, last)
 
-    def repeated(self) -> bool:
-        """Whether two rows have one row_id, or seem to."""
-        keys = np.frombuffer(self._keys, dtype=np.int64)
-        keys.sort()
-        return bool((keys[1:] == keys[:-1]).any())
+    def speaks(self, place: int, line: bytes) -> bool:
+        """Whether a line's bytes say what its values are; what they say otherwise is kept."""
+        row = ParsedRows(list(csv.reader([line.decode()], strict=True)))
+        odd = self._examination.corrections(row, place + 1)
+        self._exceptions.keep(odd.values())
+        return not odd
 
 
 def _coded(columns: Sequence[Column]) -> list[Column]:
@@ -185,8 +188,6 @@ class _Exceptions:
         self._rejections = _spool()
         self._to_corrections = csv.writer(self._corrections, lineterminator="\n")
         self._to_rejections = csv.writer(self._rejections, lineterminator="\n")
-        self.rejections = 0
-        self.last: set[int] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -196,13 +197,10 @@ class _Exceptions:
         self._rejections.close()
 
     def keep(self, found: Iterable[Correction | Rejection]) -> None:
-        """Keep what an examination found; `last` are its positions."""
-        self.last = set()
+        """Keep what an examination found."""
         for one in found:
-            self.last.add(one.position)
             match one:
                 case Rejection(position, column, reason):
-                    self.rejections += 1
                     self._to_rejections.writerow((position, column, reason))
                 case Correction(position, canonical, verbatim, reasons):
                     cells = (canonical.get(column.name) for column in self._coded)

@@ -45,6 +45,19 @@ COPY set_aside (position, column_name, reason) FROM STDIN (FORMAT csv)
 -- The planner must know how many rows there are before it joins them.
 ANALYZE staged (position, row_id), correction, set_aside, missed
 
+-- name: is_repeated
+-- Whether two rows of the file have one row_id, where only those are staged that are not stored to the letter.
+SELECT EXISTS (SELECT FROM staged GROUP BY row_id HAVING count(*) > 1)
+    OR EXISTS (
+        SELECT
+        FROM staged
+        JOIN people USING (row_id)
+        WHERE NOT EXISTS (SELECT FROM missed WHERE missed.ordinal = people.ordinal)
+    )
+
+-- name: drop
+DROP TABLE staged, correction, set_aside, missed CASCADE
+
 -- name: set_repeats_aside
 -- A second row with a row_id is a repeat when all its cells are the first one's, else it is rejected.
 INSERT INTO set_aside (position, column_name, reason, first_position)

@@ -14,6 +14,7 @@ from ingestion_pipeline.stores.postgres import aligning, staging
 from ingestion_pipeline.stores.postgres.aligning import Alignment
 from ingestion_pipeline_tests.conftest import Site
 from ingestion_pipeline_tests.files import assert_agree, people, person, spelled, versions_of_rows
+from ingestion_pipeline_tests.strays import unchecked
 
 Rows = list[list[str]]
 
@@ -103,8 +104,9 @@ class Copied:
 
 def aligned(lines: Sequence[str], stored: Sequence[str]) -> tuple[list[int | None], list[int]] | None:
     """The ordinal of each line, None for one that is left; and those missed. None where they are given up."""
-    taken = ((line.lstrip("?").encode(), not line.startswith("?")) for line in lines)
-    with Alignment(taken, Dialect(("row_id", "name"))) as alignment:
+    taken = (line.lstrip("?").encode() for line in lines)
+    spelled = Dialect(("row_id", "name"))
+    with Alignment(taken, lambda place, _: not lines[place].startswith("?"), spelled) as alignment:
         if not alignment.run(Copied(stored)):  # type: ignore[arg-type]
             return None
         known = [None if ordinal == UNPLACED else ordinal for ordinal in alignment.known]
@@ -124,7 +126,8 @@ def aligned(lines: Sequence[str], stored: Sequence[str]) -> tuple[list[int | Non
         ("cba", "abc", [102, 101, 100], []),
         ("", "abc", [], [100, 101, 102]),
         ("abc", "", [None, None, None], []),
-        (["a", "?b", "c"], "abc", [100, None, 102], [101]),
+        (["a", "?x", "c"], "abc", [100, None, 102], [101]),
+        (["?b", "a", "c"], "acb", [None, 100, 101], [102]),
         ("abc", ["a", "?b", "c"], [100, None, 102], [101]),
         ("abcdefgh", "efghabcd", [104, 105, 106, 107, 100, 101, 102, 103], []),
     ],
@@ -149,11 +152,12 @@ def test_two_that_have_little_in_common_are_given_up(monkeypatch: pytest.MonkeyP
 
 
 def test_what_the_file_raises_comes_through_when_the_copy_is_over() -> None:
-    def lines() -> Iterator[tuple[bytes, bool]]:
-        yield b"a", True
+    def lines() -> Iterator[bytes]:
+        yield b"a"
         raise LookupError
 
-    with Alignment(lines(), Dialect(("row_id", "name"))) as alignment, pytest.raises(LookupError):
+    spelled = Dialect(("row_id", "name"))
+    with Alignment(lines(), lambda *_: True, spelled) as alignment, pytest.raises(LookupError):
         alignment.run(Copied("a" * 500))  # type: ignore[arg-type]
 
 
@@ -212,3 +216,26 @@ def test_values_that_the_same_bytes_do_not_show_are_mended(
         " OR processed IS DISTINCT FROM (verbatim ->> 'processed' IS NOT NULL)"
     ) == [(0,)]
     assert site.execute("SELECT count(*) FROM ingestion.standing") == [(0,)]
+
+
+def test_a_map_that_holds_more_than_text_is_not_taken_for_one(site: Site, pipeline: Pipeline) -> None:
+    site.put(spelled([person(1), person(7, s3_paths='{"a": "b"}')]))
+    pipeline.sync()
+    site.put(spelled([person(1), person(7, s3_paths='{"a": 1}')]))
+    with unchecked(site.database):
+        site.execute("""UPDATE s3_metadata SET s3_paths = '{"a": 1}' WHERE s3_paths IS NOT NULL""")
+    assert pipeline.sync().quarantined_cells == 1
+    assert site.execute("SELECT count(*) FROM s3_metadata WHERE s3_paths IS NOT NULL") == [(0,)]
+
+
+def test_what_was_told_apart_is_dropped_where_a_row_is_repeated(
+    site: Site, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = people(range(3))
+    site.put(spelled(rows))
+    pipeline.sync()
+    for again in (rows[1], [rows[1][0], "another", *rows[1][2:]]):
+        site.put(spelled([*rows, again]))
+        found = compared(pipeline, monkeypatch, wholly=False)
+        assert found.counted
+        assert found == compared(pipeline, monkeypatch, wholly=True)
