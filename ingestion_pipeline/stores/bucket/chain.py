@@ -31,13 +31,17 @@ from ingestion_pipeline.domain.version import (
     key,
 )
 from ingestion_pipeline.stores.atomic import Draft, draft
+from ingestion_pipeline.stores.beside import Beside
 from ingestion_pipeline.stores.bucket.place import Place, UnreadableError
 from ingestion_pipeline.stores.digest import Digest
 
 LEFT_FOR = timedelta(days=1)
 """After which nobody works any more on what was never published."""
 
-_LEVEL = 3
+_LEVEL = 2
+"""As small as 3 for text, and a quarter faster."""
+_PIECE = 64 * 1024
+"""Bytes that are decompressed at a time, into so many more."""
 _TAKING_BACK = (0.1, 0.2, 0.5, 1.0)
 _ENTRY = re.compile(r"manifests/(\d{8})\.json", re.ASCII)
 _BYTES = re.compile(r"\d{4}/\d{2}/[a-z]+_(\d{8}T\d{12})Z_\d{3,}\.[a-z.]+", re.ASCII)
@@ -94,7 +98,9 @@ class Chain:
     def draft(self, form: Form) -> Iterator["VersionDraft"]:
         """A version being written; gone at the end unless it was published."""
         with draft(self._place.drafts / "version") as new:
-            yield VersionDraft(self, new, form)
+            packer = _Packer(new) if form is Form.ZSTD else None
+            with Beside(packer or new) as beside:
+                yield VersionDraft(self, new, form, beside, packer)
 
     def fetch(self, manifest: Manifest, sink: Sink) -> None:
         """Write what a version holds: the CSV, or the dump as it is.
@@ -106,10 +112,12 @@ class Chain:
         form = manifest.stored.form
         stored = Digest()
         opened = Digest() if form is Form.ZSTD else stored
-        for chunk in _opened(self._stored(manifest, stored), form):
-            if opened is not stored:
-                opened.write(chunk)
-            sink.write(chunk)
+        with Beside(sink) as beside:
+            for chunk in _opened(self._stored(manifest, stored), form):
+                if opened is not stored:
+                    opened.write(chunk)
+                beside.write(chunk)
+            beside.end()
         wanted = manifest.stored if form is Form.DUMP else manifest.content
         if (stored.sha256, opened.sha256, opened.size) != (
             manifest.stored.sha256,
@@ -312,19 +320,20 @@ class Chain:
 class VersionDraft:
     """A version being written: the bytes of the CSV, or of a dump."""
 
-    def __init__(self, chain: Chain, new: Draft, form: Form) -> None:
+    def __init__(
+        self, chain: Chain, new: Draft, form: Form, beside: Beside, packer: "_Packer | None"
+    ) -> None:
         self._chain = chain
         self._new = new
         self._form = form
-        self._opened = Digest() if form is Form.ZSTD else new
-        self._packer = zstandard.ZstdCompressor(_LEVEL, write_checksum=True).compressobj()
+        self._beside = beside
+        self._packer = packer
+        self._opened = Digest()
 
     def write(self, data: bytes, /) -> None:
         """Append bytes."""
-        if self._form is Form.ZSTD:
-            self._opened.write(data)
-            data = self._packer.compress(data)
-        self._new.write(data)
+        self._opened.write(data)
+        self._beside.write(data)
 
     @property
     def sha256(self) -> str:
@@ -349,10 +358,25 @@ class VersionDraft:
         Raises:
             UnavailableError: The place is away, or does not hold what was written to it.
         """
-        if self._form is Form.ZSTD:
-            self._new.write(self._packer.flush())
+        self._beside.end()
+        if self._packer is not None:
+            self._packer.end()
         stored = Stored(self._new.sha256, self._new.size, self._form, made_by=made_by)
         return self._chain.publish(content, stored, self._new)
+
+
+class _Packer:
+    """Compresses what is written to it into a file."""
+
+    def __init__(self, new: Draft) -> None:
+        self._new = new
+        self._packing = zstandard.ZstdCompressor(_LEVEL, write_checksum=True).compressobj()
+
+    def write(self, data: bytes, /) -> None:
+        self._new.write(self._packing.compress(data))
+
+    def end(self) -> None:
+        self._new.write(self._packing.flush())
 
 
 class _Nowhere:
@@ -376,7 +400,8 @@ def _opened(stored: Iterator[bytes], form: Form) -> Iterator[bytes]:
     unpacker = zstandard.ZstdDecompressor().decompressobj()
     try:
         for chunk in stored:
-            yield unpacker.decompress(chunk)
+            for begin in range(0, len(chunk), _PIECE):
+                yield unpacker.decompress(chunk[begin : begin + _PIECE])
     except zstandard.ZstdError:
         # Its digest will say so.
         for _ in stored:
