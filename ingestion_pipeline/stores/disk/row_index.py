@@ -53,8 +53,11 @@ class RowIndex:
     @cached_property
     def offsets(self) -> npt.NDArray[np.uint64]:
         """Where each row begins; one more at the end."""
-        ends = np.uint64(self.head) + np.cumsum(self.lengths, dtype=np.uint64)
-        return np.concatenate((np.array([self.head], dtype=np.uint64), ends))
+        offsets = np.empty(len(self.lengths) + 1, dtype=np.uint64)
+        offsets[0] = self.head
+        np.cumsum(self.lengths, out=offsets[1:])
+        offsets[1:] += np.uint64(self.head)
+        return offsets
 
     def places(self, row_id: str) -> list[int]:
         """The rows, counted from 0, that may be this person's: to be checked against the file."""

@@ -5,9 +5,10 @@ two as a whole would take more memory than everything else.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,11 @@ from ingestion_pipeline.stores.disk.row_index import Hashes, RowIndex
 TOGETHER = 65_536
 """Rows looked up at a time."""
 
+WINDOW = 256 * 1024
+"""Bytes of a file in which rows that follow one another begin that are read together."""
+
 _Places = npt.NDArray[np.intp]
+_Number = TypeVar("_Number", bound=np.generic)
 
 
 def gone(before: RowIndex | None, after: RowIndex | None) -> int:
@@ -42,27 +47,36 @@ def changed(before: Path, was: RowIndex, after: Path, now_is: RowIndex) -> int |
         return None
     with before.open("rb") as one, after.open("rb") as other:
         return sum(
-            _line(one, was, int(here)) != _line(other, now_is, int(there))
-            for here, there in _pairs(was.hashes, now_is.hashes)
+            line != there
+            for places, others in _pairs(was.hashes, now_is.hashes)
+            for line, there in zip(_lines(one, was, places), _lines(other, now_is, others), strict=True)
         )
 
 
-def _pairs(one: Hashes, other: Hashes) -> Iterator[tuple[int, int]]:
-    """Where each hash that both have stands first in the one and in the other."""
+def _pairs(one: Hashes, other: Hashes) -> Iterator[tuple[_Places, _Places]]:
+    """Where the hashes that both have stand first in the one and in the other, some thousand at a time."""
+    if np.array_equal(one, other) and not _are_repeated(one):
+        for places in _parts(np.arange(len(one))):
+            yield places, places
+        return
     order = np.argsort(one, kind="stable")
     known = one[order]
     seen = np.zeros(len(one), dtype=np.bool_)
     for begin, part in zip(range(0, len(other), TOGETHER), _parts(other), strict=True):
-        places = np.searchsorted(known, part)
-        for there in np.flatnonzero(_are_among(part, known)).tolist():
-            place = places[there]
-            if not seen[place]:
-                seen[place] = True
-                yield int(order[place]), begin + there
+        there = np.flatnonzero(_are_among(part, known))
+        places, first = np.unique(np.searchsorted(known, part[there]), return_index=True)
+        is_new = ~seen[places]
+        seen[places] = True
+        yield order[places[is_new]], begin + there[first[is_new]]
 
 
-def _parts(hashes: Hashes) -> Iterator[Hashes]:
-    return (hashes[begin : begin + TOGETHER] for begin in range(0, len(hashes), TOGETHER))
+def _are_repeated(hashes: Hashes) -> bool:
+    ordered = np.sort(hashes)
+    return bool((ordered[1:] == ordered[:-1]).any())
+
+
+def _parts(numbers: npt.NDArray[_Number]) -> Iterator[npt.NDArray[_Number]]:
+    return (numbers[begin : begin + TOGETHER] for begin in range(0, len(numbers), TOGETHER))
 
 
 def _are_among(part: Hashes, known: Hashes) -> npt.NDArray[np.bool_]:
@@ -74,6 +88,17 @@ def _are_among(part: Hashes, known: Hashes) -> npt.NDArray[np.bool_]:
     return found
 
 
-def _line(file: BinaryIO, index: RowIndex, place: int) -> bytes:
-    """The line at this place, without its end."""
-    return os.pread(file.fileno(), int(index.lengths[place]), int(index.offsets[place])).rstrip(b"\r\n")
+def _lines(file: BinaryIO, index: RowIndex, places: _Places) -> Iterator[bytes]:
+    """The lines at these places, without their ends."""
+    for run in _runs(index, places):
+        ends = np.cumsum(index.lengths[run]).tolist()
+        data = os.pread(file.fileno(), ends[-1], int(index.offsets[run[0]]))
+        for begin, end in pairwise([0, *ends]):
+            yield data[begin:end].rstrip(b"\r\n")
+
+
+def _runs(index: RowIndex, places: _Places) -> Iterable[_Places]:
+    """Places that follow one another, so many that reading them at once takes little memory."""
+    windows = index.offsets[places] // np.uint64(WINDOW)
+    ends = np.flatnonzero((np.diff(places) != 1) | (windows[1:] != windows[:-1])) + 1
+    return (run for run in np.split(places, ends) if len(run))

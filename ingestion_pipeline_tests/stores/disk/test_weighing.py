@@ -18,6 +18,7 @@ HASHES = st.lists(st.integers(0, 12), max_size=20)
 def _few_together() -> object:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(weighing, "TOGETHER", 3)
+        patch.setattr(weighing, "WINDOW", 11)
         yield
 
 
