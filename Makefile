@@ -25,7 +25,7 @@ demo: setup ## Run the whole job on the sample and show the result
 dev: setup ## Open the Dagster UI on 127.0.0.1:3000, with the daemon and what watches the site
 	@$(BIN)/python -m ingestion_pipeline.defs.dev --host 127.0.0.1 --port 3000
 
-celery: setup ## Redis, two workers and the daemon: sync and compare the sample over them; KILL=1 kills one midway
+celery: setup ## Redis, two workers and the daemon: sync, compare and report the sample over them; KILL=1 kills one midway
 	@$(BIN)/python -m ingestion_pipeline.defs.over_celery.trial $(if $(KILL),--kill)
 
 test: setup ## Run all tests

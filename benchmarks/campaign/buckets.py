@@ -22,7 +22,7 @@ LONGEST = 3600
 
 
 def over_workers(csv: Path, url: str) -> dict[str, Any]:
-    """Sync and compare a file over two workers, of which one is killed; gives what the trial says."""
+    """Sync, compare and report a file over two workers, of which one is killed; gives what the trial says."""
     words = [
         sys.executable,
         "-m",
@@ -59,13 +59,14 @@ def in_one_bucket(folder: Path, csv: Path, url: str) -> Added:
 
 def violations(trial: dict[str, Any], one: Added, history: Sequence[tuple[object, ...]]) -> list[str]:
     """What of the promises was not kept."""
-    synced, compared = trial["runs"]
+    _, compared, reported = trial["runs"]
     rows = trial["rows"]
     promised = {
-        "a run did not end in success": synced["success"] and compared["success"],
+        "a run did not end in success": all(run["success"] for run in trial["runs"]),
         "no worker was killed in a bucket": trial["killed"] is not None,
         "the sides are not equal": trial["equal"] and compared["found"].get("bytes_equal", False),
         "another digest than in one bucket": compared["found"].get("csv_sum") == one.csv_sum == one.sum,
+        "the report counts other people": reported["found"].get("people") == rows,
         "somebody was written twice": history == [("insert", rows, rows)],
         f"a worker had {MOST_MB} MB or more": max(trial["peak_mb"]) < MOST_MB,
     }

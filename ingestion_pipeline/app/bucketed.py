@@ -5,7 +5,14 @@ from contextlib import suppress
 
 from ingestion_pipeline.app.places import Places
 from ingestion_pipeline.app.timed import timed
-from ingestion_pipeline.domain.buckets import Added, BucketCompared, BucketSynced, Split
+from ingestion_pipeline.domain.buckets import (
+    Added,
+    BucketCompared,
+    BucketReported,
+    BucketSynced,
+    Reported,
+    Split,
+)
 from ingestion_pipeline.domain.errors import PipelineError
 from ingestion_pipeline.domain.ports import Step
 from ingestion_pipeline.domain.reports import SyncReport
@@ -15,9 +22,10 @@ from ingestion_pipeline.stores.postgres import schema
 
 
 class Bucketed:
-    """Sync and compare in buckets: split the file, do every bucket somewhere, and finish.
+    """Sync, compare and report in buckets: split the file, do every bucket somewhere, and finish.
 
-    Every step is told the same key, finds done what is done, and may be killed or done twice.
+    Every step is told the same key, finds done what is done, and may be killed or done twice. A report needs
+    no file, and splits none.
 
     Args:
         places: The site's.
@@ -105,3 +113,13 @@ class Bucketed:
         added = bucketed.add_up(self._places.tables, self._shares, key)
         self._shares.end(key)
         return added
+
+    @timed("report_bucket")
+    def report(self, key: str, bucket: int) -> BucketReported:
+        """Count the people of one bucket, as PostgreSQL has them."""
+        schema.check(self._places.pool)
+        return bucketed.report_bucket(self._places.tables, self._shares, key, bucket, self.count)
+
+    def add_up_report(self, key: str) -> Reported:
+        """Put together what was counted, and count what no bucket can; the same however often it is asked."""
+        return bucketed.add_up_report(self._places.tables, self._shares, key, self.count)

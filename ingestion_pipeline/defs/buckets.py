@@ -1,5 +1,6 @@
 """Bulk work in buckets: one run whose steps several workers take, or a partition per bucket."""
 
+from dataclasses import asdict
 from typing import Any
 
 from dagster import (
@@ -11,12 +12,14 @@ from dagster import (
     In,
     JobDefinition,
     MaterializeResult,
+    MetadataValue,
     Nothing,
     OpDefinition,
     OpExecutionContext,
     Out,
     RetryPolicy,
     StaticPartitionsDefinition,
+    TimestampMetadataValue,
     asset,
     job,
     op,
@@ -24,7 +27,16 @@ from dagster import (
 
 from ingestion_pipeline.defs.apart import sync_apart
 from ingestion_pipeline.defs.site import SiteResource
-from ingestion_pipeline.domain.buckets import Added, BucketCompared, BucketSynced, Split, names
+from ingestion_pipeline.domain.buckets import (
+    Added,
+    BucketCompared,
+    BucketReported,
+    BucketSynced,
+    Reported,
+    Split,
+    names,
+)
+from ingestion_pipeline.domain.figures import Processing, Storage
 from ingestion_pipeline.domain.reports import SyncReport
 
 BACKFILL = "dagster/backfill"
@@ -36,6 +48,14 @@ LONGEST = 6 * 3600
 """Seconds after which a run is ended: one whose workers are all gone would wait for ever."""
 
 Counts = dict[str, str | int | float | bool]
+
+_OF_THE_SITE = {"in_quarantine", "undecided"}
+"""What every bucket counts as a whole, as it is nobody's."""
+
+_NOT_ONE_STATE = (
+    "somebody wrote meanwhile: each bucket is right by itself, but the sum is of no one state\n"
+    "Launch the job anew when it is quiet, or use `ingest report`."
+)
 
 
 @op(out=Out(Nothing), pool="writers", retry_policy=AGAIN)
@@ -72,6 +92,16 @@ def _compare_bucket(bucket: int, name: str) -> OpDefinition:
     return compare_bucket
 
 
+def _report_bucket(bucket: int, name: str) -> OpDefinition:
+    @op(name=f"report_bucket_{name}", out=Out(Nothing), retry_policy=AGAIN)
+    def report_bucket(context: OpExecutionContext, pipeline: SiteResource) -> None:
+        """Count the people of one bucket, as PostgreSQL has them."""
+        with pipeline.open() as site:
+            context.add_output_metadata(_of_counts(site.buckets.report(_key(context.run), bucket)))
+
+    return report_bucket
+
+
 @op(ins={"buckets": In(Nothing)}, out=Out(Nothing), pool="writers", retry_policy=AGAIN)
 def level(context: OpExecutionContext, pipeline: SiteResource) -> None:
     """Do what no bucket can: deletions, order, quarantine, brakes."""
@@ -91,6 +121,16 @@ def add_up(context: OpExecutionContext, pipeline: SiteResource) -> None:
     if not added.equal:
         raise Failure(_said(added), metadata=_of_comparison(added), allow_retries=False)
     context.add_output_metadata(_of_comparison(added))
+
+
+@op(ins={"buckets": In(Nothing)}, out=Out(Nothing), retry_policy=AGAIN)
+def add_up_report(context: OpExecutionContext, pipeline: SiteResource) -> None:
+    """Put together what was counted of the buckets, and count the files, which none of them can."""
+    with pipeline.open() as site:
+        report = site.buckets.add_up_report(_key(context.run))
+    if not report.one_state:
+        context.log.warning(_NOT_ONE_STATE)
+    context.add_output_metadata(_of_report(report))
 
 
 def bucket_jobs(buckets: int) -> list[JobDefinition]:
@@ -118,7 +158,15 @@ def bucket_jobs(buckets: int) -> list[JobDefinition]:
         begun = split_to_compare()
         add_up([_compare_bucket(bucket, name)(begun) for bucket, name in enumerate(names(buckets))])
 
-    return [sync_in_buckets, compare_in_buckets]
+    @job(
+        name="report_in_buckets",
+        tags={"dagster/max_runtime": LONGEST},
+        description="Count the figures of the report in buckets, which several workers share.",
+    )
+    def report_in_buckets() -> None:
+        add_up_report([_report_bucket(bucket, name)() for bucket, name in enumerate(names(buckets))])
+
+    return [sync_in_buckets, compare_in_buckets, report_in_buckets]
 
 
 def bucket_assets(buckets: int) -> list[AssetsDefinition]:
@@ -162,7 +210,23 @@ def bucket_assets(buckets: int) -> list[AssetsDefinition]:
             found = site.buckets.compare(key, known.index(context.partition_key))
         return MaterializeResult(metadata=_of_bucket(found))
 
-    return [synced_bucket, compared_bucket]
+    @asset(
+        name="reported_bucket",
+        partitions_def=partitions,
+        deps=[synced_bucket],
+        group_name="buckets",
+        kinds={"postgres"},
+        owners=["team:ingestion"],
+        retry_policy=AGAIN,
+        description="The figures of the people of one bucket; only numbers are shown.",
+    )
+    def reported_bucket(context: AssetExecutionContext, pipeline: SiteResource) -> MaterializeResult[None]:
+        with pipeline.open() as site:
+            key = f"{_key(context.run)}-report"
+            found = site.buckets.report(key, known.index(context.partition_key))
+        return MaterializeResult(metadata=_of_counts(found))
+
+    return [synced_bucket, compared_bucket, reported_bucket]
 
 
 def _key(run: DagsterRun) -> str:
@@ -186,6 +250,31 @@ def _of_bucket(done: BucketSynced | BucketCompared | None) -> Counts:
         "csv_sum": done.csv_sum,
         "sum": done.sum,
     }
+
+
+def _of_counts(found: BucketReported) -> Counts:
+    return {**_of_people(found.counts.processing), "position": found.position}
+
+
+def _of_report(report: Reported) -> dict[str, int | bool | TimestampMetadataValue]:
+    return {
+        "buckets": report.buckets,
+        "one_state": report.one_state,
+        **_numbers(report.counts.processing),
+        "types": len(report.counts.types),
+        "outcomes": len(report.counts.outcomes),
+        **_numbers(report.storage),
+        "counted_at": MetadataValue.timestamp(report.at),
+    }
+
+
+def _of_people(processing: Processing) -> dict[str, int]:
+    counted = _numbers(processing)
+    return {name: value for name, value in counted.items() if name not in _OF_THE_SITE}
+
+
+def _numbers(found: Processing | Storage) -> dict[str, int]:
+    return {name: value for name, value in asdict(found).items() if isinstance(value, int)}
 
 
 def _of_sync(report: SyncReport, done: list[BucketSynced]) -> Counts:

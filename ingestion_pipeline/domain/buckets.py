@@ -1,9 +1,12 @@
 """Buckets: the people of a file in shares that several workers take, and what came of each share."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
+from ingestion_pipeline.domain.figures import Counts, Figures, Storage
 from ingestion_pipeline.domain.reports import State
 
 MOST = 256
@@ -170,3 +173,73 @@ class Added:
     def bytes_equal(self) -> bool:
         """Whether every line stood on both sides in the same place, spelled the same."""
         return self.csv_sum == self.sum and not self.differences and not self.respelled
+
+
+@dataclass(frozen=True, slots=True)
+class BucketReported:
+    """What was counted of the people of one bucket.
+
+    Attributes:
+        buckets: How many there were.
+        counts: Of its people.
+        position: The state of the tables that was looked at.
+    """
+
+    buckets: int
+    counts: Counts
+    position: str
+
+    def as_json(self) -> dict[str, Any]:
+        """As `from_json` takes it."""
+        return {"buckets": self.buckets, "counts": self.counts.as_json(), "position": self.position}
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> "BucketReported":
+        """From what `as_json` gave."""
+        return cls(kept["buckets"], Counts.from_json(kept["counts"]), kept["position"])
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What the counts of all buckets come to, and what no bucket can count.
+
+    Attributes:
+        buckets: How many there are.
+        counts: Of everybody.
+        storage: Everybody's files.
+        one_state: Whether all of it was counted in one state of the tables.
+        at: When it was added up.
+    """
+
+    buckets: int
+    counts: Counts
+    storage: Storage
+    one_state: bool
+    at: datetime
+
+    @property
+    def figures(self) -> Figures:
+        """The same as figures; the views were not refreshed for them."""
+        counts = self.counts
+        return Figures(counts.processing, counts.types, counts.outcomes, self.storage, ())
+
+    def as_json(self) -> dict[str, Any]:
+        """As `from_json` takes it."""
+        return {
+            "buckets": self.buckets,
+            "counts": self.counts.as_json(),
+            "storage": self.storage.as_json(),
+            "one_state": self.one_state,
+            "at": self.at.isoformat(),
+        }
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> "Reported":
+        """From what `as_json` gave."""
+        return cls(
+            kept["buckets"],
+            Counts.from_json(kept["counts"]),
+            Storage.from_json(kept["storage"]),
+            kept["one_state"],
+            datetime.fromisoformat(kept["at"]),
+        )

@@ -1,8 +1,11 @@
 """Figures of what PostgreSQL holds, as last counted."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 
 class View(StrEnum):
@@ -97,6 +100,86 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Counts:
+    """What is counted person by person, so that the counts of shares of the people add up.
+
+    Attributes:
+        processing: How far the work has come.
+        types: By type, the largest first.
+        outcomes: By source and status, the largest of each source first.
+    """
+
+    processing: Processing
+    types: tuple[TypeCount, ...]
+    outcomes: tuple[Outcome, ...]
+
+    @classmethod
+    def of(cls, shares: Sequence["Counts"]) -> "Counts":
+        """What shares, one at least, with nobody in two of them, come to."""
+        return cls(
+            _processing_of([share.processing for share in shares]),
+            _types_of([one for share in shares for one in share.types]),
+            _outcomes_of([one for share in shares for one in share.outcomes]),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """As `from_json` takes it."""
+        kept = asdict(self)
+        last = self.processing.last_download_attempt
+        kept["processing"]["last_download_attempt"] = None if last is None else last.isoformat()
+        return kept
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> "Counts":
+        """From what `as_json` gave."""
+        last = kept["processing"]["last_download_attempt"]
+        attempt = None if last is None else datetime.fromisoformat(last)
+        return cls(
+            Processing(**kept["processing"] | {"last_download_attempt": attempt}),
+            tuple(TypeCount(**one) for one in kept["types"]),
+            tuple(Outcome(**one) for one in kept["outcomes"]),
+        )
+
+
+def _processing_of(shares: Sequence[Processing]) -> Processing:
+    attempts = [one.last_download_attempt for one in shares if one.last_download_attempt is not None]
+    return Processing(
+        people=sum(one.people for one in shares),
+        processed=sum(one.processed for one in shares),
+        with_document_text=sum(one.with_document_text for one in shares),
+        with_download_attempt=sum(one.with_download_attempt for one in shares),
+        with_download_errors=sum(one.with_download_errors for one in shares),
+        with_permanent_failure=sum(one.with_permanent_failure for one in shares),
+        last_download_attempt=max(attempts, default=None),
+        # Entries in quarantine are no people: every share knows of all.
+        in_quarantine=shares[0].in_quarantine,
+        undecided=shares[0].undecided,
+    )
+
+
+def _types_of(found: Sequence[TypeCount]) -> tuple[TypeCount, ...]:
+    people: Counter[str] = Counter()
+    for one in found:
+        people[one.type] += one.people
+    return tuple(TypeCount(*one) for one in sorted(people.items(), key=lambda one: (-one[1], one[0])))
+
+
+def _outcomes_of(found: Sequence[Outcome]) -> tuple[Outcome, ...]:
+    added: dict[tuple[str, str], Outcome] = {}
+    for one in found:
+        known = added.get((one.source, one.status), Outcome(one.source, one.status, 0, 0, 0))
+        added[one.source, one.status] = Outcome(
+            one.source,
+            one.status,
+            known.people + one.people,
+            known.with_errors + one.with_errors,
+            known.permanent_failures + one.permanent_failures,
+        )
+    by_size = sorted(added.values(), key=lambda one: (-one.people, one.status))
+    return tuple(sorted(by_size, key=lambda one: one.source, reverse=True))
+
+
+@dataclass(frozen=True, slots=True)
 class Share:
     """How many distinct paths have a prefix, or an ending, in common."""
 
@@ -137,6 +220,16 @@ class Storage:
             "paths without UUID": self.paths_without_uuid,
             "UUIDs without path": self.uuids_without_path,
         }
+
+    def as_json(self) -> dict[str, Any]:
+        """As `from_json` takes it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> "Storage":
+        """From what `as_json` gave."""
+        shares = {name: tuple(Share(**one) for one in kept[name]) for name in ("prefixes", "endings")}
+        return cls(**{**kept, **shares})
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from ingestion_pipeline.domain.brake import Brakes
-from ingestion_pipeline.domain.buckets import BucketCompared, BucketSynced, Pinned, Split
+from ingestion_pipeline.domain.buckets import BucketCompared, BucketReported, BucketSynced, Pinned, Split
 from ingestion_pipeline.domain.dialect import Dialect
 from ingestion_pipeline.domain.errors import InputRefusedError
+from ingestion_pipeline.domain.figures import Storage
 from ingestion_pipeline.domain.journal import Kind, Record
 from ingestion_pipeline.domain.pending import Dirty, Followed, Pending, Placed
 from ingestion_pipeline.domain.phase import Phase, Side
@@ -141,6 +142,10 @@ class Shares(Protocol):
 
     def reading(self, key: str, bucket: int) -> AbstractContextManager[Shared]:
         """One pass over the file of a bucket, through the gate."""
+        ...
+
+    def begin(self, key: str) -> None:
+        """Make a place for what comes of buckets that need no rows of a file."""
         ...
 
     def result(self, key: str, kind: str, bucket: int) -> Mapping[str, Any] | None:
@@ -483,6 +488,14 @@ class Tables(Protocol):
 
     def look_over(self, split: Split) -> tuple[int, bool, str]:
         """What no bucket shows: misspelled cells, whether all is spelled otherwise, and the position."""
+        ...
+
+    def count_bucket(self, bucket: int, count: int) -> BucketReported:
+        """Count the people of one of so many buckets, in one state of the tables."""
+        ...
+
+    def count_files(self) -> tuple[Storage, str]:
+        """Count everybody's files; gives the position, too."""
         ...
 
     def fenced(self, state: State) -> AbstractContextManager[Fence]:

@@ -1,18 +1,32 @@
-"""Sync and compare in buckets, which several workers share; each step may be done again, or twice at once."""
+"""Sync, compare and report in buckets, which workers share; each step may be done again, or twice at once."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
+from datetime import UTC, datetime
 
 from ingestion_pipeline.domain.brake import Brakes
-from ingestion_pipeline.domain.buckets import Added, BucketCompared, BucketSynced, Pinned, Split, Sum
+from ingestion_pipeline.domain.buckets import (
+    Added,
+    BucketCompared,
+    BucketReported,
+    BucketSynced,
+    Pinned,
+    Reported,
+    Split,
+    Sum,
+)
 from ingestion_pipeline.domain.errors import ProtectedError, UnavailableError
+from ingestion_pipeline.domain.figures import Counts
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.domain.ports import Csv, HeldCsv, Shares, Tables
 from ingestion_pipeline.domain.reports import State, go_by
 
-SYNCED, COMPARED = "synced", "compared"
+SYNCED, COMPARED, REPORTED = "synced", "compared", "reported"
 """What is kept of each bucket."""
+
+REPORT = "report"
+"""What is kept of all of them."""
 
 
 def split_to_sync(
@@ -151,11 +165,7 @@ def add_up(tables: Tables, shares: Shares, key: str) -> Added:
     kept = [shares.result(key, COMPARED, bucket) for bucket in range(split.buckets)]
     found = [BucketCompared(**one) for one in kept if one is not None]
     if len(found) < split.buckets:
-        raise UnavailableError(
-            f"{split.buckets - len(found)} of {split.buckets} buckets have not been compared",
-            code="bucket_missing",
-            hint="Run the job again.",
-        )
+        raise _missing(split.buckets - len(found), split.buckets, "compared")
     misspelled, respelled, position = tables.look_over(split)
     return Added(
         buckets=split.buckets,
@@ -168,6 +178,63 @@ def add_up(tables: Tables, shares: Shares, key: str) -> Added:
         respelled=respelled,
         pending=split.pending,
         one_state={one.position for one in found} | {position} == {split.position},
+    )
+
+
+def report_bucket(tables: Tables, shares: Shares, key: str, bucket: int, buckets: int) -> BucketReported:
+    """Count the people of one bucket, as PostgreSQL has them; no file is read.
+
+    Raises:
+        ProtectedError: PostgreSQL has no part.
+        UnavailableError: PostgreSQL is away.
+    """
+    known = shares.result(key, REPORTED, bucket)
+    if known is not None:
+        return BucketReported.from_json(known)
+    state = tables.state()
+    if state is None or state.phase is Phase.ORIGINAL:
+        raise ProtectedError(
+            "PostgreSQL has no part here, so that there is nothing to count",
+            code="no_part",
+            hint="`ingest phase plan` shows where the site stands.",
+        )
+    found = tables.count_bucket(bucket, buckets)
+    shares.begin(key)
+    shares.keep_result(key, REPORTED, bucket, found.as_json())
+    return found
+
+
+def add_up_report(tables: Tables, shares: Shares, key: str, buckets: int) -> Reported:
+    """Put together what was counted of all buckets, and count what none of them can.
+
+    Raises:
+        UnavailableError: A bucket has not been counted, or as one of another number.
+    """
+    known = shares.result(key, REPORT, 0)
+    if known is not None:
+        return Reported.from_json(known)
+    kept = [shares.result(key, REPORTED, bucket) for bucket in range(buckets)]
+    found = [BucketReported.from_json(one) for one in kept if one is not None]
+    counted = [one for one in found if one.buckets == buckets]
+    if len(counted) < buckets:
+        raise _missing(buckets - len(counted), buckets, "counted")
+    storage, position = tables.count_files()
+    report = Reported(
+        buckets=buckets,
+        counts=Counts.of([one.counts for one in counted]),
+        storage=storage,
+        one_state={one.position for one in counted} == {position},
+        at=datetime.now(UTC),
+    )
+    shares.keep_result(key, REPORT, 0, report.as_json())
+    return report
+
+
+def _missing(missing: int, buckets: int, verb: str) -> UnavailableError:
+    return UnavailableError(
+        f"{missing} of {buckets} buckets have not been {verb}",
+        code="bucket_missing",
+        hint="Run the job again.",
     )
 
 

@@ -31,12 +31,13 @@ def test_a_killed_worker_loses_nothing_and_does_nothing_twice(database: str, poo
 
     assert ended.returncode == 0, ended.stderr
     trial = json.loads(ended.stdout)
-    synced, compared = trial["runs"]
+    synced, compared, reported = trial["runs"]
     assert trial["killed"] in synced["begun_twice"]
     assert all(synced["by_worker"].values()), "both had their share"
     assert (synced["found"]["inserted"], synced["found"]["changed_by_level"]) == (PEOPLE, 0)
     assert compared["found"]["bytes_equal"]
     assert compared["found"]["one_state"]
+    assert (reported["found"]["people"], reported["found"]["one_state"]) == (PEOPLE, True)
     assert trial["equal"]
     with pool.transaction() as cursor:
         cursor.execute("SELECT operation, count(*), count(DISTINCT row_id) FROM ingestion.history GROUP BY 1")

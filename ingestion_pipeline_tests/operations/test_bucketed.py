@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from ingestion_pipeline.app import Pipeline
-from ingestion_pipeline.domain.buckets import Added, Split, Sum, bucket_of, names
+from ingestion_pipeline.domain.buckets import Added, Reported, Split, Sum, bucket_of, names
 from ingestion_pipeline.domain.errors import PipelineError, ProtectedError, UnavailableError
+from ingestion_pipeline.domain.figures import Figures
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline.settings import load_settings
 from ingestion_pipeline.stores.disk import shares
-from ingestion_pipeline_tests.conftest import Site
+from ingestion_pipeline_tests.conftest import SAMPLES, Site
+from ingestion_pipeline_tests.figures import FULL, rows_of, someone
 from ingestion_pipeline_tests.files import content, people, person, rendered, spelled
 from ingestion_pipeline_tests.phases import lead
 
@@ -30,6 +32,26 @@ MESSY = spelled(
         person(52, name="n" * 256),
     ]
 )
+
+
+EDGES = spelled(
+    [
+        *([row.get(column, "") for column in FULL] for row in rows_of(SAMPLES / "output.csv")),
+        *(someone(key, type=text) for key, text in enumerate(("a", "B", "ä", "Z", ""), 9000)),
+        *(someone(key, youtube_status=text) for key, text in enumerate(("a", "B", "ä", "Z"), 9010)),
+        *(
+            someone(key, file_uuids='{"f": "u"}', s3_paths='{"u": "films/1.MP4", "v": "films/2.mp4"}')
+            for key in range(9020, 9030)
+        ),
+        someone(9030, last_download_attempt="2999-11-21T10:00:00.500000", permanent_failure="yes"),
+        someone(9031, row_id="日本", drive_status="failed", download_errors="x"),
+        someone(9000, type="a"),
+        someone(9001, name="somebody else"),
+        someone(9032, processed="perhaps"),
+    ],
+    FULL,
+)
+"""The sample, and what adds up only with care: ties, files that several have, repeats, quarantine."""
 
 
 @pytest.fixture
@@ -366,6 +388,96 @@ def test_a_bucket_that_is_missing_is_told(pipeline: Pipeline) -> None:
         pipeline.buckets.compare(KEY, BUCKETS)
     with pytest.raises(UnavailableError, match="no such bucket"):
         pipeline.buckets.sync("another-run", 0)
+
+
+def reported(pipeline: Pipeline, key: str = KEY) -> Reported:
+    for bucket in range(pipeline.buckets.count):
+        pipeline.buckets.report(key, bucket)
+    return pipeline.buckets.add_up_report(key)
+
+
+def whole_report(pipeline: Pipeline) -> Figures:
+    figures = pipeline.reports.read().figures
+    assert figures is not None
+    return replace(figures, refreshed=())
+
+
+@pytest.mark.parametrize("buckets", [1, 4, 16])
+def test_the_reports_of_all_buckets_are_the_whole_report(site: Site, buckets: int) -> None:
+    site.put(EDGES)
+    with in_buckets(site, buckets) as pipeline:
+        pipeline.sync()
+
+        report = reported(pipeline)
+
+        whole = whole_report(pipeline)
+        assert report.figures == whole
+        assert (report.buckets, report.one_state) == (buckets, True)
+        assert (whole.processing.in_quarantine, whole.storage.distinct_paths) > (1, 1)
+        each = [pipeline.buckets.report(KEY, bucket).counts.processing.people for bucket in range(buckets)]
+        assert sum(each) == whole.processing.people
+        assert max(each) < whole.processing.people or buckets == 1
+
+
+def test_a_report_of_nobody_is_the_whole_report(site: Site, pipeline: Pipeline) -> None:
+    site.put(spelled([], FULL))
+    pipeline.sync()
+
+    assert reported(pipeline).figures == whole_report(pipeline)
+
+
+def test_what_is_written_between_two_buckets_is_told(pipeline: Pipeline) -> None:
+    pipeline.sync()
+    pipeline.buckets.report(KEY, 0)
+    pipeline.write("503", {"name": "Somebody"})
+
+    assert not reported(pipeline).one_state
+    assert reported(pipeline, "another-run").one_state
+
+
+def test_a_report_done_again_is_the_same(site: Site, pipeline: Pipeline) -> None:
+    site.put(EDGES)
+    pipeline.sync()
+    report = reported(pipeline)
+    pipeline.write("503", {"type": "Changed"})
+
+    assert reported(pipeline) == report
+    assert reported(pipeline, "another-run").counts != report.counts
+
+
+def test_a_report_reads_no_file(site: Site, pipeline: Pipeline) -> None:
+    pipeline.sync()
+    site.csv.unlink()
+
+    assert reported(pipeline).counts.processing.people == 509
+    [folder] = (pipeline.csv.state_dir / "buckets").iterdir()
+    assert len(list(folder.iterdir())) == BUCKETS + 1
+    assert all(path.stat().st_mode & 0o77 == 0 for path in folder.iterdir())
+
+
+def test_a_report_with_a_bucket_missing_is_none(site: Site, pipeline: Pipeline) -> None:
+    pipeline.sync()
+    for bucket in range(1, BUCKETS):
+        pipeline.buckets.report(KEY, bucket)
+
+    with pytest.raises(UnavailableError, match="1 of 4 buckets have not been counted"):
+        pipeline.buckets.add_up_report(KEY)
+    with in_buckets(site, 2) as other:
+        other.buckets.report(KEY, 0)
+    with pytest.raises(UnavailableError, match="1 of 4 buckets have not been counted"):
+        pipeline.buckets.add_up_report(KEY)
+
+
+@pytest.mark.parametrize("phase", [None, Phase.ORIGINAL], ids=str)
+def test_where_postgres_has_no_part_nothing_is_counted(pipeline: Pipeline, phase: Phase | None) -> None:
+    if phase is not None:
+        pipeline.sync()
+        lead(pipeline, phase)
+
+    with pytest.raises(ProtectedError) as refused:
+        pipeline.buckets.report(KEY, 0)
+
+    assert refused.value.code == "no_part"
 
 
 def test_old_shares_are_taken_away(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:

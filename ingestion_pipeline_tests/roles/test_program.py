@@ -170,6 +170,19 @@ def test_a_reader_asks_and_is_told_who_is_behind(become: Become, call: Call) -> 
     assert call("report", "--no-refresh", "--json").code is Exit.DONE
 
 
+def test_a_reader_reports_in_buckets(site: Site, become: Become, call: Call) -> None:
+    become("writer")
+    call("sync")
+    become("reader")
+
+    with open_pipeline(site.config) as pipeline:
+        counted = pipeline.buckets.report("a-run", 0).counts
+        report = pipeline.buckets.add_up_report("a-run")
+
+    assert (report.counts, report.one_state) == (counted, True)
+    assert (counted.processing.people, counted.processing.undecided) == (3, 2)
+
+
 @pytest.mark.parametrize(
     "words",
     [("sync", "--accept-loss"), ("history", "1"), ("quarantine", "list"), ("export",)],

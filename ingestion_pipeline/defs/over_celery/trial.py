@@ -1,4 +1,4 @@
-"""`make celery`: Redis, two workers and the daemon on this machine, and a file synced and compared over them.
+"""`make celery`: Redis, two workers and the daemon here; a file synced, compared and reported over them.
 
 With --kill one worker is killed with SIGKILL in the middle of a bucket. Nothing outlives it, and no site is
 touched: it has a folder and a database of its own.
@@ -143,7 +143,7 @@ def try_out(
     database: str | None = None,
     workers: int = 2,
 ) -> Trial:
-    """Sync and compare a file over workers of its own.
+    """Sync, compare and report a file over workers of its own.
 
     Args:
         csv: The file; a copy of it is worked on.
@@ -169,7 +169,7 @@ def try_out(
             stack.enter_context(_running(folder, "daemon", _dagster("daemon", "run", *WORKSPACE)))
         instance = stack.enter_context(DagsterInstance.from_config(str(folder)))
         runs, killed = [], None
-        for job in ("sync_in_buckets", "compare_in_buckets"):
+        for job in ("sync_in_buckets", "compare_in_buckets", "report_in_buckets"):
             victim = kill and killed is None
             run, killed_now = _run(folder, instance, job, begun, daemon=daemon, kill=victim, longest=longest)
             runs.append(run)
@@ -381,7 +381,7 @@ def _found(instance: DagsterInstance, run_id: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for entry in instance.all_logs(run_id, of_type=DagsterEventType.STEP_OUTPUT):
         event = entry.dagster_event
-        if event is not None and entry.step_key in ("level", "add_up"):
+        if event is not None and entry.step_key in ("level", "add_up", "add_up_report"):
             found = {name: one.value for name, one in event.step_output_data.metadata.items()}
     return found
 

@@ -100,6 +100,11 @@ class Shares:
             )
         return known
 
+    def begin(self, key: str) -> None:
+        """Make a place for what comes of buckets that need no rows of a file."""
+        make_folder(self._of(key))
+        self._clear_old()
+
     @contextmanager
     def reading(self, key: str, bucket: int) -> Iterator["Share"]:
         """One pass over the file of a bucket, through the gate.

@@ -109,6 +109,12 @@ def compare(cursor: Cursor, share: Shared, split: Split, bucket: int) -> BucketC
     )
 
 
+def is_in_bucket(buckets: int, bucket: int, row_id: sql.Composable) -> sql.Composed:
+    """Whether a row_id belongs to a bucket."""
+    marks = {"buckets": sql.Literal(buckets), "bucket": sql.Literal(bucket)}
+    return _sql.fill("is_in_bucket", row_id=row_id, **marks)
+
+
 def is_respelled(cursor: Cursor, split: Split) -> bool:
     """Whether the file that the tables hold is spelled otherwise as a whole than the one that was split."""
     return dialect(cursor) != Dialect.from_json(split.dialect)
@@ -145,10 +151,9 @@ def _lines_of(share: Shared) -> Iterator[tuple[int, bytes]]:
 
 
 def _lines(spelled: Dialect, buckets: int, bucket: int) -> sql.Composed:
-    marks = {"buckets": sql.Literal(buckets), "bucket": sql.Literal(bucket)}
-    return _sql.fill(
-        "lines", **behind_a_place(spelled, lambda column: cell(column, spelled.quoting)), **marks
-    )
+    ours = is_in_bucket(buckets, bucket, sql.SQL("coalesce(quarantine.row_id, record.row_id)"))
+    cells = behind_a_place(spelled, lambda column: cell(column, spelled.quoting))
+    return _sql.fill("lines", is_in_bucket=ours, **cells)
 
 
 def _pass_fence(cursor: Cursor, state: State) -> None:

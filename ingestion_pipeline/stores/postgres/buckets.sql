@@ -81,6 +81,12 @@ SELECT
     + (SELECT count(*) FROM incoming LEFT JOIN ingestion.record AS record USING (row_id)
         WHERE record.person_id IS NULL OR NOT record.whole OR {differs})
 
+-- name: is_in_bucket
+-- Whether a row_id belongs to the bucket; `bucket_of` says the same in Python.
+{buckets} = 1 OR (
+    'x' || encode(substr(sha256(convert_to({row_id}, 'UTF8')), 1, 4), 'hex')
+)::bit(32)::bigint % {buckets} = {bucket}
+
 -- name: lines
 -- The bucket's lines, each behind its place in the whole file.
 COPY (
@@ -90,7 +96,5 @@ COPY (
     ) AS line
     LEFT JOIN ingestion.record AS record ON record.person_id = line.person_id
     LEFT JOIN ingestion.standing AS quarantine ON quarantine.id = line.quarantine_id
-    WHERE {buckets} = 1 OR (
-        'x' || encode(substr(sha256(convert_to(coalesce(quarantine.row_id, record.row_id), 'UTF8')), 1, 4), 'hex')
-    )::bit(32)::bigint % {buckets} = {bucket}
+    WHERE {is_in_bucket}
 ) TO STDOUT (FORMAT csv{options})

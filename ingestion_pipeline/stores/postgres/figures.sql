@@ -26,16 +26,28 @@ SELECT name, at, seconds, rows FROM ingestion.refreshed ORDER BY name
 
 -- name: download_outcomes
 SELECT source, status, people, with_errors, permanent_failures
-FROM ingestion.download_outcomes
-ORDER BY source DESC, people DESC, status
+FROM {counted} AS counted
+ORDER BY source DESC, people DESC, status COLLATE "C"
 
 -- name: processing_summary
 SELECT people, processed, with_document_text, with_download_attempt, with_download_errors,
     with_permanent_failure, last_download_attempt, in_quarantine, undecided
-FROM ingestion.processing_summary
+FROM {counted} AS counted
 
 -- name: storage_inventory
-SELECT kind, name, amount FROM ingestion.storage_inventory ORDER BY amount DESC, name
+SELECT kind, name, amount FROM {counted} AS counted ORDER BY amount DESC, name
 
 -- name: type_distribution
-SELECT type, people FROM ingestion.type_distribution ORDER BY people DESC, type
+SELECT type, people FROM {counted} AS counted ORDER BY people DESC, type
+
+-- name: definition
+-- What a view counts, with the names that are in `public` unqualified: `of_some` takes one of them for itself.
+SET LOCAL search_path = public;
+SELECT rtrim(pg_get_viewdef(%(view)s::regclass), ';')
+
+-- name: of_some
+-- What a view counts, over some of the people only.
+(
+    WITH people_full AS NOT MATERIALIZED (SELECT * FROM public.people_full WHERE {condition})
+    SELECT * FROM ({definition}) AS whole
+)

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import psycopg2
 
 from ingestion_pipeline.domain.brake import Brakes
-from ingestion_pipeline.domain.buckets import BucketCompared, BucketSynced, Split
+from ingestion_pipeline.domain.buckets import BucketCompared, BucketReported, BucketSynced, Split
 from ingestion_pipeline.domain.cells import Reason
 from ingestion_pipeline.domain.change import Change
 from ingestion_pipeline.domain.columns import BY_NAME, COLUMNS, Table
@@ -20,6 +20,7 @@ from ingestion_pipeline.domain.errors import (
     epochs_contradict,
     stale_epoch,
 )
+from ingestion_pipeline.domain.figures import Storage
 from ingestion_pipeline.domain.journal import Record
 from ingestion_pipeline.domain.pending import Dirty, Followed
 from ingestion_pipeline.domain.phase import Phase, Side, first_phase
@@ -33,6 +34,7 @@ from ingestion_pipeline.stores.postgres import (
     buckets,
     bulk_sync,
     expressions,
+    figures,
     queries,
     rendering,
     rules,
@@ -152,6 +154,16 @@ class PostgresTables:
         with self._pool.transaction(bulk=True, snapshot=True) as cursor:
             snapshot = PostgresSnapshot(cursor)
             return snapshot.misspelled(0).counted, buckets.is_respelled(cursor, split), snapshot.position()
+
+    def count_bucket(self, bucket: int, count: int) -> BucketReported:
+        """Count the people of one of so many buckets, in one state of the tables."""
+        with self._pool.transaction(bulk=True, snapshot=True) as cursor:
+            return figures.count_bucket(cursor, bucket, count)
+
+    def count_files(self) -> tuple[Storage, str]:
+        """Count everybody's files; gives the position, too."""
+        with self._pool.transaction(bulk=True, snapshot=True) as cursor:
+            return figures.count_files(cursor), PostgresSnapshot(cursor).position()
 
     def fenced(self, state: State) -> AbstractContextManager["PostgresFence"]:
         """The tables while nobody else writes them; see `fence.fenced`."""
