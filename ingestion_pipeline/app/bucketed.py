@@ -106,10 +106,8 @@ class Bucketed:
         self._shares.end(key)
         return done
 
-    def add_up(self, key: str) -> Added | None:
-        """Put together what the comparisons found, and end it; None where that was done already."""
-        if self._shares.is_over(key):
-            return None
+    def add_up(self, key: str) -> Added:
+        """Put together what the comparisons found, and end it; the same however often it is asked."""
         added = bucketed.add_up(self._places.tables, self._shares, key)
         self._shares.end(key)
         return added

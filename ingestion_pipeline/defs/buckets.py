@@ -116,8 +116,6 @@ def add_up(context: OpExecutionContext, pipeline: SiteResource) -> None:
     """Put together what the buckets came to; fails where the two sides are not equal."""
     with pipeline.open() as site:
         added = site.buckets.add_up(_key(context.run))
-    if added is None:
-        return
     if not added.equal:
         raise Failure(_said(added), metadata=_of_comparison(added), allow_retries=False)
     context.add_output_metadata(_of_comparison(added))
@@ -309,7 +307,7 @@ def _of_comparison(added: Added) -> dict[str, Any]:
 
 def _said(added: Added) -> str:
     if not added.one_state:
-        return "somebody wrote meanwhile, so that nothing is proved\nRun it again when it is quiet."
+        return "somebody wrote meanwhile, so that nothing is proved\nLaunch the job anew when it is quiet."
     if added.pending:
         return f"{added.pending} people are pending\n`ingest settle` brings them over; then compare again."
     return (

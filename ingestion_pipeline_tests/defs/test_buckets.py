@@ -59,6 +59,21 @@ def test_a_difference_fails_the_comparison(site: Site, dagster: Dagster) -> None
     assert failure(compared)["differences"] == 2
 
 
+def test_a_comparison_that_failed_fails_again(site: Site, dagster: Dagster) -> None:
+    dagster.run("sync_in_buckets")
+    site.execute("UPDATE people SET name = 'x' WHERE row_id = '503'")
+    job = dagster.definitions.resolve_job_def("compare_in_buckets")
+
+    # The same key twice, as where a run is executed again, or a worker is lost before it can tell.
+    runs = [
+        job.execute_in_process(instance=dagster.instance, raise_on_error=False, tags={BACKFILL: "abcdefgh"})
+        for _ in range(2)
+    ]
+
+    assert [run.success for run in runs] == [False, False]
+    assert failure(runs[0]) == failure(runs[1])
+
+
 def test_the_partitions_of_a_backfill_share_a_split(site: Site) -> None:
     site.config.write_text("migration:\n  phase: dual_write\nbulk:\n  buckets: 2\n")
     resources = {"pipeline": PipelineResource(config=str(site.config))}
