@@ -239,7 +239,7 @@ def _missing(missing: int, buckets: int, verb: str) -> UnavailableError:
     return UnavailableError(
         f"{missing} of {buckets} buckets have not been {verb}",
         code="bucket_missing",
-        hint="Run the job again.",
+        hint="Launch the job anew. Every worker must have the same configuration.",
     )
 
 
