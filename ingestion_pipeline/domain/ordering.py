@@ -43,7 +43,7 @@ def out_of_order(known: Sequence[int]) -> list[int]:
 
 def _longest_rising(known: Sequence[int]) -> "array[int]":
     """Indexes of a longest run of lines whose ordinals rise; patience sorting, where they do not all."""
-    placed = array("q", (index for index, ordinal in enumerate(known) if ordinal != UNPLACED))
+    placed = array("I", (index for index, ordinal in enumerate(known) if ordinal != UNPLACED))
     if all(known[one] < known[next_one] for one, next_one in pairwise(placed)):
         return placed
     tails = array("q")

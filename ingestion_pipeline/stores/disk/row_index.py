@@ -23,9 +23,12 @@ from ingestion_pipeline.stores.disk.csv_reading import CsvReading
 from ingestion_pipeline.stores.disk.identity import Identity
 
 Hashes = npt.NDArray[np.uint64]
-Lengths = npt.NDArray[np.uint64]
+Lengths = npt.NDArray[np.uint32]
+_HASH, _LENGTH = np.dtype(np.uint64), np.dtype(np.uint32)
 
 _CHECK = hashlib.sha256().digest_size
+_FORM = 2
+"""How it is kept; one that is kept in another form is as good as none."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class RowIndex:
         """Where each row begins; one more at the end."""
         offsets = np.empty(len(self.lengths) + 1, dtype=np.uint64)
         offsets[0] = self.head
-        np.cumsum(self.lengths, out=offsets[1:])
+        np.cumsum(self.lengths, dtype=np.uint64, out=offsets[1:])
         offsets[1:] += np.uint64(self.head)
         return offsets
 
@@ -75,6 +78,7 @@ class RowIndex:
     def save(self, path: Path) -> None:
         """Put it in its place. A crash may lose it; a damaged one is noticed."""
         kept = {
+            "form": _FORM,
             "identity": [self.identity.inode, self.identity.size, self.identity.modified],
             "sha256": self.sha256,
             "sequence": self.sequence,
@@ -108,8 +112,11 @@ def load(path: Path) -> RowIndex | None:
         return None
     end = data.index(b"\n", _CHECK)
     kept: dict[str, Any] = json.loads(data[_CHECK:end])
-    numbers = np.frombuffer(data, dtype=np.uint64, offset=end + 1)
-    hashes, lengths = np.split(numbers, 2)
+    if kept.get("form") != _FORM:
+        return None
+    rows = (len(data) - end - 1) // (_HASH.itemsize + _LENGTH.itemsize)
+    hashes = np.frombuffer(data, _HASH, rows, end + 1)
+    lengths = np.frombuffer(data, _LENGTH, rows, end + 1 + hashes.nbytes)
     return RowIndex(
         Identity(*kept["identity"]),
         kept["sha256"],
@@ -133,12 +140,12 @@ def build(path: Path, sequence: int, progress: Callable[[int], None] | None = No
         InputRefusedError: The file does not keep the contract.
         UnavailableError: It is not there, or was written to meanwhile.
     """
-    hashes, lengths = array("Q"), array("Q")
+    hashes, lengths = array("Q"), array("I")
     with CsvReading(path, progress) as file:
         key = file.columns.index("row_id")
         for block in file.blocks():
             hashes.extend(map(hash_of, block.cells(key)))
-            lengths.frombytes(block.lengths().astype(np.uint64).tobytes())
+            lengths.frombytes(block.lengths().astype(_LENGTH).tobytes())
         file.check_current()
         return RowIndex(
             file.identity,
@@ -146,8 +153,8 @@ def build(path: Path, sequence: int, progress: Callable[[int], None] | None = No
             sequence,
             file.dialect,
             len(file.head),
-            np.frombuffer(hashes, dtype=np.uint64),
-            np.frombuffer(lengths, dtype=np.uint64),
+            np.frombuffer(hashes, _HASH),
+            np.frombuffer(lengths, _LENGTH),
         )
 
 

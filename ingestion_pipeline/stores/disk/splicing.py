@@ -98,7 +98,7 @@ def _spliced_index(index: RowIndex, splice: Splice, target: "_Target") -> RowInd
     kept = np.ones(len(hashes), dtype=bool)
     kept[[place for place, raw in splice.replaced.items() if raw is None]] = False
     on_top = np.array([hash_of(row_id) for row_id, _ in splice.on_top], dtype=np.uint64)
-    top_lengths = np.array([len(raw) for _, raw in splice.on_top], dtype=np.uint64)
+    top_lengths = np.array([len(raw) for _, raw in splice.on_top], dtype=lengths.dtype)
     lengths = np.concatenate((top_lengths, lengths[kept]))
     if len(lengths):
         lengths[-1] = target.size - target.head_size - int(lengths[:-1].sum())

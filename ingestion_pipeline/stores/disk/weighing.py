@@ -5,7 +5,7 @@ two as a whole would take more memory than everything else.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -19,7 +19,7 @@ TOGETHER = 65_536
 """Rows looked up at a time."""
 
 WINDOW = 256 * 1024
-"""Bytes of a file in which rows that follow one another begin that are read together."""
+"""Bytes of a file; rows that begin in them, and follow one another, are read together."""
 
 _Places = npt.NDArray[np.intp]
 _Number = TypeVar("_Number", bound=np.generic)
@@ -90,15 +90,23 @@ def _are_among(part: Hashes, known: Hashes) -> npt.NDArray[np.bool_]:
 
 def _lines(file: BinaryIO, index: RowIndex, places: _Places) -> Iterator[bytes]:
     """The lines at these places, without their ends."""
-    for run in _runs(index, places):
-        ends = np.cumsum(index.lengths[run]).tolist()
-        data = os.pread(file.fileno(), ends[-1], int(index.offsets[run[0]]))
+    if not len(places):
+        return
+    offsets, lengths = _offsets(index, places), index.lengths[places]
+    windows = offsets // np.uint64(WINDOW)
+    # Rows that follow one another, so many that reading them at once takes little memory.
+    runs = np.flatnonzero((np.diff(places) != 1) | (windows[1:] != windows[:-1])) + 1
+    for first, last in pairwise([0, *runs.tolist(), len(places)]):
+        ends = np.cumsum(lengths[first:last]).tolist()
+        data = os.pread(file.fileno(), ends[-1], int(offsets[first]))
         for begin, end in pairwise([0, *ends]):
             yield data[begin:end].rstrip(b"\r\n")
 
 
-def _runs(index: RowIndex, places: _Places) -> Iterable[_Places]:
-    """Places that follow one another, so many that reading them at once takes little memory."""
-    windows = index.offsets[places] // np.uint64(WINDOW)
-    ends = np.flatnonzero((np.diff(places) != 1) | (windows[1:] != windows[:-1])) + 1
-    return (run for run in np.split(places, ends) if len(run))
+def _offsets(index: RowIndex, places: _Places) -> npt.NDArray[np.uint64]:
+    """Where the rows at these places begin; those of all rows would take memory."""
+    first, last = int(places.min()), int(places.max())
+    ends = np.cumsum(index.lengths[first : last + 1], dtype=np.uint64)
+    ends += np.uint64(index.head) + index.lengths[:first].sum(dtype=np.uint64)
+    begins: npt.NDArray[np.uint64] = ends[places - first] - index.lengths[places]
+    return begins

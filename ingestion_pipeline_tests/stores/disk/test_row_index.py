@@ -48,6 +48,17 @@ def lines(csv: Path, index: RowIndex) -> list[bytes]:
     return [data[start:end] for start, end in pairwise(offsets)]
 
 
+def test_one_that_is_kept_in_another_form_is_as_good_as_none(csv: Path, tmp_path: Path) -> None:
+    index, path = built(csv, spelled(people(range(3)))), tmp_path / "index"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(row_index, "_FORM", 1)
+        index.save(path)
+    assert load(path) is None
+    index.save(path)
+    assert known(index) == known(load(path) or index)
+    assert load(path) is not None
+
+
 def test_it_describes_the_file(csv: Path) -> None:
     content = spelled(people(range(3)), end="\r\n", quoting="all", bom=True)
     index = built(csv, content, 7)

@@ -49,7 +49,7 @@ def test_counts_are_those_of_sets(
 
 def test_nothing_and_everything_may_be_gone(tmp_path: Path) -> None:
     index = indexed(tmp_path / "one.csv", [1, 2, 2, 3])
-    empty = replace(index, hashes=np.empty(0, dtype=np.uint64), lengths=np.empty(0, dtype=np.uint64))
+    empty = replace(index, hashes=np.empty(0, dtype=np.uint64), lengths=np.empty(0, dtype=np.uint32))
     assert weighing.gone(None, index) == 0
     assert weighing.gone(index, None) == 3
     assert weighing.gone(index, empty) == 3
