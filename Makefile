@@ -45,7 +45,7 @@ check: lint test ## All of lint, and all tests
 	@touch $@
 
 bench: .venv/bench ## Measure every job beside its floor and its peers: some 20 minutes, on a machine that does nothing else
-	@$(BIN)/python -m benchmarks.gates --keep
+	@$(BIN)/python -m benchmarks.gates --keep && $(BIN)/python -m benchmarks.steps --keep
 	@$(BIN)/python -m benchmarks --keep bench; code=$$?; $(BIN)/python -m benchmarks.asking && exit $$code
 
 bench-1m: .venv/bench ## The same up to a million rows, beside the floor only: an hour or more, and 30 GB of disk

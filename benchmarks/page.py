@@ -56,16 +56,35 @@ def text_of_gates() -> str:
     return said + "\n\n" + table.markdown(header, lines)
 
 
+def text_of_steps() -> str:
+    """What some jobs are made of, as it stands on the page."""
+    run = kept.load("steps")
+    if run is None:
+        return "Not taken yet: `python -m benchmarks.steps --keep`.\n"
+    at = run["machine"]
+    lines = (
+        (job, step, f"{seconds * 1000:,.1f}")
+        for job, steps in run["found"].items()
+        for step, seconds in steps.items()
+    )
+    said = f"Taken on {at['date']} at {at['commit']}, at a load of {at['load']}."
+    return said + "\n\n" + table.markdown(("job", "step", "ms"), lines)
+
+
 def marked(name: str) -> re.Pattern[str]:
     """What stands between a run's markers."""
     return re.compile(rf"(<!-- {name} -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
+def texts() -> dict[str, str]:
+    """What stands between each pair of markers."""
+    return {name: text_of(name) for name in RUNS} | {"gates": text_of_gates(), "steps": text_of_steps()}
+
+
 def write(page: Path = PAGE) -> None:
     """Put what is kept into the page."""
     text = page.read_text(encoding="utf-8")
-    texts = {name: text_of(name) for name in RUNS} | {"gates": text_of_gates()}
-    for name, new in texts.items():
+    for name, new in texts().items():
         text = marked(name).sub(lambda found, new=new: found[1] + new + found[3], text)  # type: ignore[misc]
     page.write_text(text, encoding="utf-8")
 
