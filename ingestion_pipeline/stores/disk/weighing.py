@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,6 @@ WINDOW = 256 * 1024
 """Bytes of a file; rows that begin in them, and follow one another, are read together."""
 
 _Places = npt.NDArray[np.intp]
-_Number = TypeVar("_Number", bound=np.generic)
 
 
 def gone(before: RowIndex | None, after: RowIndex | None) -> int:
@@ -56,7 +55,8 @@ def changed(before: Path, was: RowIndex, after: Path, now_is: RowIndex) -> int |
 def _pairs(one: Hashes, other: Hashes) -> Iterator[tuple[_Places, _Places]]:
     """Where the hashes that both have stand first in the one and in the other, some thousand at a time."""
     if np.array_equal(one, other) and not _are_repeated(one):
-        for places in _parts(np.arange(len(one))):
+        for begin in range(0, len(one), TOGETHER):
+            places = np.arange(begin, min(begin + TOGETHER, len(one)))
             yield places, places
         return
     order = np.argsort(one, kind="stable")
@@ -75,8 +75,8 @@ def _are_repeated(hashes: Hashes) -> bool:
     return bool((ordered[1:] == ordered[:-1]).any())
 
 
-def _parts(numbers: npt.NDArray[_Number]) -> Iterator[npt.NDArray[_Number]]:
-    return (numbers[begin : begin + TOGETHER] for begin in range(0, len(numbers), TOGETHER))
+def _parts(hashes: Hashes) -> Iterator[Hashes]:
+    return (hashes[begin : begin + TOGETHER] for begin in range(0, len(hashes), TOGETHER))
 
 
 def _are_among(part: Hashes, known: Hashes) -> npt.NDArray[np.bool_]:
