@@ -3,10 +3,14 @@
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
+from uuid import uuid4
 
 from benchmarks.child import seconds
 from ingestion_pipeline import Pipeline, open_pipeline
 from ingestion_pipeline.domain.phase import Phase
+
+MARK = uuid4().hex[:8]
+"""In everything that this process writes: what is there already would cost less."""
 
 SPREAD = 7919
 """A prime, so that rows that are written one after another lie apart."""
@@ -64,7 +68,9 @@ def write(config: str, rows: int, times: int) -> dict[str, Any]:
     """Write one person after another; seconds of each."""
 
     def one(pipeline: Pipeline) -> Callable[[int], object]:
-        return lambda number: pipeline.write(str(number * SPREAD % rows + 1), {"type": f"T{number % 16}"})
+        return lambda number: pipeline.write(
+            str(number * SPREAD % rows + 1), {"type": f"{MARK}{number % 16}"}
+        )
 
     return _each(config, one, times)
 
@@ -76,7 +82,7 @@ def batch(config: str, rows: int, times: int, group: int) -> dict[str, Any]:
         def written(number: int) -> None:
             with pipeline.batch() as together:
                 for place in range(number * group, (number + 1) * group):
-                    together.write(str(place * SPREAD % rows + 1), {"type": f"T{place % 16}{number}"})
+                    together.write(str(place * SPREAD % rows + 1), {"type": f"{MARK}{number}"})
 
         return written
 

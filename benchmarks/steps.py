@@ -21,7 +21,7 @@ import zstandard
 from benchmarks import floors, kept
 from benchmarks.bench import Bench, Site, opened
 from benchmarks.jobs.restore import EVERY
-from benchmarks.ours import SPREAD
+from benchmarks.ours import MARK, SPREAD
 from benchmarks.shapes import DOCUMENTS, changed
 from ingestion_pipeline import open_pipeline
 from ingestion_pipeline.app.restorable import AS_USUAL
@@ -162,7 +162,7 @@ def _saved(config: str) -> Steps:
         records = own.frame().to_dict("records")
         with patch.object(OwnTable, "_write", timed):
             for number in range(SAVES):
-                records[number * SPREAD % len(records)] |= {"document_text": f"text {number} " * 150}
+                records[number * SPREAD % len(records)] |= {"document_text": f"text {MARK} {number} " * 100}
                 frame = pd.DataFrame(records)
                 began = time.perf_counter()
                 own.replace(frame)

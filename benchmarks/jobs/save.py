@@ -10,7 +10,7 @@ from benchmarks import child
 from benchmarks.bench import Bench
 from benchmarks.child import seconds
 from benchmarks.job import Contender, Goal, Job, Role
-from benchmarks.ours import SPREAD
+from benchmarks.ours import MARK, SPREAD
 from benchmarks.shapes import DOCUMENTS, Shape
 from ingestion_pipeline import open_pipeline
 from ingestion_pipeline.domain.phase import Phase
@@ -35,7 +35,7 @@ def saves(config: str, times: int) -> dict[str, Any]:
             records: list[dict[Any, Any]] = manager.read().to_dict("records")
             taken = 0.0
             for number in range(-2, times):
-                text = f"text {number} " * 150
+                text = f"text {MARK} {number} " * 100
                 records[number * SPREAD % len(records)] |= {"processed": "yes", "document_text": text}
                 frame = pd.DataFrame(records)
                 took = seconds(lambda _, frame=frame: _save(frame), 1)  # type: ignore[misc]
