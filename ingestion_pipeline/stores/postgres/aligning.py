@@ -25,8 +25,8 @@ from ingestion_pipeline.stores.postgres.rendering import Lines, behind_a_place, 
 AHEAD = 64
 """Lines of the file among which one that is stored is looked for."""
 
-MOST_APART = 50_000
-"""Lines of one side that may wait for the other's; of more, too many would have to be remembered."""
+WAITING = 20_000
+"""Lines of one side that wait for their like; of more, all are taken for lines that have none."""
 
 _sql = queries.load("aligning")
 
@@ -92,8 +92,13 @@ class Alignment:
             raise self._error
         while not self._given_up and self._look_ahead():
             self._leave(len(self._ahead))
-        self.missed.extend(self._stored.values())
+        self._pass_over()
         return not self._given_up
+
+    def _pass_over(self) -> None:
+        """Miss all stored lines that wait for their like."""
+        self.missed.extend(self._stored.values())
+        self._stored.clear()
 
     def left(self) -> Iterator[tuple[int, bytes]]:
         """The file's lines that are not stored, each with its place."""
@@ -155,15 +160,19 @@ class Alignment:
                 self._left.add(place, line)
                 if speaks:
                     self._in_file[digest] = place
-                    self._given_up = len(self._in_file) > MOST_APART
             self.known.append(ordinal)
+        if len(self._in_file) > WAITING:
+            self._in_file.clear()
+            self._given_up |= self._left.count * 2 > len(self.known)
 
     def _miss(self, ordinal: int, line: bytes) -> None:
         digest = _digest(line)
         place = self._in_file.pop(digest, None)
         if place is None:
             self._stored[digest] = ordinal
-            self._given_up = len(self._stored) > MOST_APART
+            if len(self._stored) > WAITING:
+                self._pass_over()
+                self._given_up |= len(self.missed) * 2 > self._rendering.rows
         else:
             self.known[place] = ordinal
 
@@ -178,6 +187,10 @@ class _Left:
 
     def close(self) -> None:
         self._spool.close()
+
+    @property
+    def count(self) -> int:
+        return len(self._places)
 
     def add(self, place: int, line: bytes) -> None:
         self._spool.write(line)

@@ -70,11 +70,14 @@ def compared(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, *, wholly: boo
         return replace(pipeline.compare(), seconds=0)
 
 
-@pytest.mark.parametrize(("seed", "ahead"), [(0, 2), (1, 2), (2, aligning.AHEAD), (3, aligning.AHEAD)])
+@pytest.mark.parametrize(
+    ("seed", "ahead", "waiting"), [(0, 2, 2), (1, 2, 100), (2, aligning.AHEAD, 1), (3, aligning.AHEAD, 100)]
+)
 def test_it_comes_to_the_same_as_looking_at_all(
-    seed: int, ahead: int, site: Site, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+    seed: int, ahead: int, waiting: int, site: Site, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(aligning, "AHEAD", ahead)
+    monkeypatch.setattr(aligning, "WAITING", waiting)
     draw = random.Random(seed)  # noqa: S311 - made-up data
     rows = [*people(range(12)), person("r", **RICH), person("o", **ODD), person("b", **BAD)]
     site.put(spelled(rows))
@@ -146,9 +149,20 @@ def test_lines_find_their_like(
 
 
 def test_two_that_have_little_in_common_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aligning, "MOST_APART", 3)
+    monkeypatch.setattr(aligning, "WAITING", 3)
+    monkeypatch.setattr(aligning, "AHEAD", 2)
     assert aligned("abcdefgh", "ABCDEFGH") is None
     assert aligned("abcDefgh", "abcdefgh") is not None
+
+
+def test_however_many_differ_only_they_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aligning, "WAITING", 3)
+    monkeypatch.setattr(aligning, "AHEAD", 2)
+    stored = [f"{number}" for number in range(100)]
+    lines = [f"{number}{'x' * (number % 5 == 0)}" for number in range(100)]
+    differing = list(range(0, 100, 5))
+    known = [None if place in differing else 100 + place for place in range(100)]
+    assert aligned(lines, stored) == (known, [100 + place for place in differing])
 
 
 def test_what_the_file_raises_comes_through_when_the_copy_is_over() -> None:
