@@ -112,9 +112,11 @@ def restore(bench: Bench, rows: int) -> Steps:
     rounds = []
     with bench.site(one) as site:
         version = str(site.ours("export").answer["version"])
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
             site.put(other)
             site.ours("sync")
+            # What is there was never published before.
+            site.ours("change", "1", "type", f"T{number}")
             bench.calm()
             rounds.append(_restored(site, version))
     return {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}

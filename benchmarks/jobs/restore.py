@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from filecmp import cmp
+from itertools import count
 
 from benchmarks import child
 from benchmarks.bench import Bench
@@ -22,9 +23,13 @@ def ready(bench: Bench, shape: Shape, rows: int) -> Iterator[Sequence[Contender]
     with bench.site(one) as site:
         version = str(site.ours("export").answer["version"])
 
+        numbers = count()
+
         def otherwise() -> None:
             site.put(other)
             site.ours("sync")
+            # What is there was never published before.
+            site.ours("change", shape.key(1), "type", f"T{next(numbers)}")
 
         def restore() -> Taken:
             taken = site.ours("restore", version)

@@ -47,7 +47,7 @@ AGAIN = RetryPolicy(max_retries=5, delay=5, backoff=Backoff.EXPONENTIAL)
 LONGEST = 6 * 3600
 """Seconds after which a run is ended: one whose workers are all gone would wait for ever."""
 
-Counts = dict[str, str | int | float | bool]
+Entries = dict[str, str | int | float | bool]
 
 _OF_THE_SITE = {"in_quarantine", "undecided"}
 """What every bucket counts as a whole, as it is nobody's."""
@@ -232,11 +232,11 @@ def _key(run: DagsterRun) -> str:
     return run.tags.get(BACKFILL) or run.root_run_id or run.run_id
 
 
-def _of_split(split: Split) -> Counts:
+def _of_split(split: Split) -> Entries:
     return {"buckets": split.buckets, "rows": split.rows, "sha256": split.sha256, "pending": split.pending}
 
 
-def _of_bucket(done: BucketSynced | BucketCompared | None) -> Counts:
+def _of_bucket(done: BucketSynced | BucketCompared | None) -> Entries:
     if done is None:
         return {"note": "all of it was over; nothing was done"}
     if isinstance(done, BucketSynced):
@@ -250,7 +250,7 @@ def _of_bucket(done: BucketSynced | BucketCompared | None) -> Counts:
     }
 
 
-def _of_counts(found: BucketReported) -> Counts:
+def _of_counts(found: BucketReported) -> Entries:
     return {**_of_people(found.counts.processing), "position": found.position}
 
 
@@ -275,7 +275,7 @@ def _numbers(found: Processing | Storage) -> dict[str, int]:
     return {name: value for name, value in asdict(found).items() if isinstance(value, int)}
 
 
-def _of_sync(report: SyncReport, done: list[BucketSynced]) -> Counts:
+def _of_sync(report: SyncReport, done: list[BucketSynced]) -> Entries:
     return {
         "rows_read": report.rows_read,
         "inserted": report.inserted + sum(one.inserted for one in done),

@@ -53,6 +53,10 @@ class RowBlock(Cells, Protocol):
         """Their bytes in the file."""
         ...
 
+    def cells(self, column: int, /) -> Sequence[str]:
+        """One column's cells."""
+        ...
+
     def spans(self, first: int, last: int, /) -> list[bytes]:
         """Each row's bytes from one column to another, as they stand in the file."""
         ...

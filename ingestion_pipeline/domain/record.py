@@ -123,10 +123,6 @@ class Examination:
 class Cells(Protocol):
     """Some rows by column."""
 
-    def cells(self, column: int, /) -> Sequence[str]:
-        """One column's cells."""
-        ...
-
     def empty(self, column: int, /) -> Iterable[int]:
         """The rows, from 0, in which one column's cell is empty."""
         ...
@@ -149,10 +145,6 @@ class ParsedRows:
     """
 
     rows: Sequence[Sequence[str]]
-
-    def cells(self, column: int) -> Sequence[str]:
-        """See Cells."""
-        return [row[column] for row in self.rows]
 
     def empty(self, column: int) -> Iterable[int]:
         """See Cells."""

@@ -38,7 +38,7 @@ class Beside:
             BaseException: What the sink raised at earlier ones.
         """
         if len(self._waiting) >= AHEAD:
-            self._waiting.popleft().result()
+            self._take_first()
         self._waiting.append(self._thread.submit(self._sink.write, data))
 
     def end(self) -> None:
@@ -48,4 +48,9 @@ class Beside:
             BaseException: What it raised.
         """
         while self._waiting:
-            self._waiting.popleft().result()
+            self._take_first()
+
+    def _take_first(self) -> None:
+        # One that failed stays the first, so that whoever goes on all the same is told again.
+        self._waiting[0].result()
+        self._waiting.popleft()

@@ -102,8 +102,9 @@ class Shares:
 
     def begin(self, key: str) -> None:
         """Make a place for what comes of buckets that need no rows of a file."""
-        make_folder(self._of(key))
+        make_folder(self._folder)
         self._clear_old()
+        make_folder(self._of(key))
 
     @contextmanager
     def reading(self, key: str, bucket: int) -> Iterator["Share"]:

@@ -64,10 +64,12 @@ def _pairs(one: Hashes, other: Hashes) -> Iterator[tuple[_Places, _Places]]:
     seen = np.zeros(len(one), dtype=np.bool_)
     for begin, part in zip(range(0, len(other), TOGETHER), _parts(other), strict=True):
         there = np.flatnonzero(_are_among(part, known))
-        places, first = np.unique(np.searchsorted(known, part[there]), return_index=True)
-        is_new = ~seen[places]
-        seen[places] = True
-        yield order[places[is_new]], begin + there[first[is_new]]
+        found = np.searchsorted(known, part[there])
+        # In the file's order, as rows that follow one another are read together.
+        first = np.sort(np.unique(found, return_index=True)[1])
+        first = first[~seen[found[first]]]
+        seen[found] = True
+        yield order[found[first]], begin + there[first]
 
 
 def _are_repeated(hashes: Hashes) -> bool:

@@ -28,6 +28,9 @@ AHEAD = 64
 WAITING = 20_000
 """Lines of one side that wait for their like; of more, all are taken for lines that have none."""
 
+MANY = 100_000
+"""Lines of one side that may have no like on the other; of more, if most have none, all are looked at."""
+
 _sql = queries.load("aligning")
 
 
@@ -163,7 +166,7 @@ class Alignment:
             self.known.append(ordinal)
         if len(self._in_file) > WAITING:
             self._in_file.clear()
-            self._given_up |= self._left.count * 2 > len(self.known)
+            self._given_up |= _are_most(self._left.count, len(self.known))
 
     def _miss(self, ordinal: int, line: bytes) -> None:
         digest = _digest(line)
@@ -172,7 +175,7 @@ class Alignment:
             self._stored[digest] = ordinal
             if len(self._stored) > WAITING:
                 self._pass_over()
-                self._given_up |= len(self.missed) * 2 > self._rendering.rows
+                self._given_up |= _are_most(len(self.missed), self._rendering.rows)
         else:
             self.known[place] = ordinal
 
@@ -201,6 +204,10 @@ class _Left:
         self._spool.seek(0)
         for place, length in zip(self._places, self._lengths, strict=True):
             yield place, self._spool.read(length)
+
+
+def _are_most(lines: int, read: int) -> bool:
+    return lines > MANY and lines * 2 > read
 
 
 def _digest(line: bytes) -> bytes:

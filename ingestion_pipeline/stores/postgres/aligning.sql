@@ -1,14 +1,6 @@
 -- name: is_alignable
--- Whether every line that is stored is a person's own: no repeats, and no rows in quarantine. And whether maps are
--- known to hold nothing but text: only then does their text say what they hold.
+-- Whether every line that is stored is a person's own: no repeats, and no rows in quarantine.
 SELECT EXISTS (SELECT FROM people)
-    AND 2 = (
-        SELECT count(*)
-        FROM pg_constraint
-        WHERE conrelid = 'public.s3_metadata'::regclass
-            AND conname IN ('s3_metadata_file_uuids_is_flat', 's3_metadata_s3_paths_is_flat')
-            AND convalidated
-    )
     AND NOT EXISTS (SELECT FROM ingestion.duplicate)
     AND NOT EXISTS (SELECT FROM ingestion.standing WHERE scope = 'row')
 

@@ -97,8 +97,11 @@ def unmeant(column: Column, alias: str = "record") -> sql.Composed:
     """Whether a stored value is one that no text means, although it is rendered like another."""
     value = name(column, alias)
     match column.codec:
-        case Codec.TEXT | Codec.MAP:
+        case Codec.TEXT:
             return sql.Composed([sql.SQL("false")])
+        case Codec.MAP:
+            # Not strict, a path looks into lists, and takes one of texts for text.
+            return sql.SQL("""jsonb_path_exists({}, 'strict $.* ? (@.type() != "string")')""").format(value)
         case Codec.NULLABLE_TEXT:
             return sql.SQL("{} = ''").format(value)
         case Codec.FLAG:

@@ -28,7 +28,7 @@ SELECT count(*)
 FROM s3_metadata
 CROSS JOIN LATERAL (VALUES (file_uuids), (s3_paths)) AS map (entries)
 WHERE jsonb_typeof(entries) <> 'object'
-    OR jsonb_path_exists(entries, '$.* ? (@.type() != "string")')
+    OR jsonb_path_exists(entries, 'strict $.* ? (@.type() != "string")')
 
 -- name: maps_agree
 SELECT count(*)

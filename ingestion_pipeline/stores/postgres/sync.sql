@@ -21,7 +21,7 @@ FROM incoming
 LEFT JOIN ingestion.record AS record USING (row_id)
 WHERE record.person_id IS NULL OR NOT record.whole OR {differs}
     OR record.verbatim - {all_coded} <> '{{}}'
-    OR jsonb_path_exists(record.verbatim, '$.* ? (@.type() != "string")')
+    OR jsonb_path_exists(record.verbatim, 'strict $.* ? (@.type() != "string")')
 
 -- name: analyse_changes
 ANALYZE change

@@ -13,6 +13,7 @@ import pytest
 from ingestion_pipeline.domain.errors import InputRefusedError, UnavailableError
 from ingestion_pipeline.domain.version import Form, Manifest, Removal, entry_from_bytes
 from ingestion_pipeline.stores.bucket.chain import Chain
+from ingestion_pipeline_tests.proxy import eventually
 from ingestion_pipeline_tests.stores.bucket.kept import Kept
 from ingestion_pipeline_tests.stores.bucket.publishing import (
     NAME,
@@ -214,6 +215,7 @@ def publish_damaged(kept: Kept) -> None:
     with kept.chain.draft(Form.CSV) as new:
         new.write(b"csv")
         (beside,) = kept.place.drafts.glob(".version.*.tmp")
+        eventually(lambda: beside.read_bytes() == b"csv")
         beside.write_bytes(b"CSV")
         new.publish(content_of(new, NOON))
 
