@@ -328,21 +328,24 @@ class VersionDraft:
         self._form = form
         self._beside = beside
         self._packer = packer
-        self._opened = Digest()
+        self._opened = new if packer is None else Digest()
 
     def write(self, data: bytes, /) -> None:
         """Append bytes."""
-        self._opened.write(data)
+        if self._opened is not self._new:
+            self._opened.write(data)
         self._beside.write(data)
 
     @property
     def sha256(self) -> str:
         """Hex digest of what has been written, before it is compressed."""
+        self._beside.end()
         return self._opened.sha256
 
     @property
     def size(self) -> int:
         """Bytes written, before they are compressed."""
+        self._beside.end()
         return self._opened.size
 
     def publish(self, content: Content, made_by: str | None = None) -> Manifest:
