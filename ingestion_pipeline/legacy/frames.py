@@ -102,16 +102,22 @@ class Cells:
         """The cells of the column row_id, which need not be text."""
         return self.columns["row_id"]
 
-    def kept(self, known: "Cells | None" = None, same: Collection[str] = ()) -> "Cells":
-        """The same for good, whatever the frame's owner writes into its arrays.
+    def kept(self) -> "Cells":
+        """The same for good, whatever the frame's owner writes into its arrays."""
+        return Cells({name: cells.copy() for name, cells in self.columns.items()})
+
+    def kept_in(self, known: "Cells", others: "Mapping[str, Places]") -> "Cells":
+        """The same for good, at the cost of what has changed.
 
         Args:
-            known: Cells that are kept already.
-            same: The columns that hold the same objects there, and need not be copied again.
+            known: Cells that are kept, and are of no use any more: these take their arrays.
+            others: By column that has the same rows there, where it does not hold the same object.
         """
-        before = {} if known is None else known.columns
         return Cells(
-            {name: before[name] if name in same else cells.copy() for name, cells in self.columns.items()}
+            {
+                name: _changed(known.columns[name], cells, others[name]) if name in others else cells.copy()
+                for name, cells in self.columns.items()
+            }
         )
 
     def unrepeated(self) -> "Cells":
@@ -160,14 +166,14 @@ class Difference:
         new: By row_id, the text of every cell of a row that was not there, in the frame's order.
         gone: The row_ids that are not there any more.
         emptied: The row_ids of rows in which a cell that held text holds none.
-        same: The columns that hold the same objects in the same order.
+        others: By column that has the same rows in the same order, where it does not hold the same object.
     """
 
     changed: dict[str, dict[str, str]] = field(default_factory=dict)
     new: dict[str, dict[str, str]] = field(default_factory=dict)
     gone: list[str] = field(default_factory=list)
     emptied: set[str] = field(default_factory=set)
-    same: set[str] = field(default_factory=set)
+    others: dict[str, Places] = field(default_factory=dict)
 
 
 def difference(before: Cells, after: Cells) -> Difference:
@@ -187,7 +193,7 @@ def difference(before: Cells, after: Cells) -> Difference:
             cells = {name: text(column[place]) for name, column in after.columns.items()}
             found.new[cells.pop("row_id")] = cells
     else:
-        found.same.add("row_id")
+        found.others["row_id"] = _NOWHERE
     for name, new in after.columns.items():
         old = before.columns.get(name)
         if old is None or name == "row_id":
@@ -196,8 +202,8 @@ def difference(before: Cells, after: Cells) -> Difference:
         others = _others(old, new)
         if len(others):
             _note_changed(found, name, after.row_ids, old, new, others)
-        elif places is None:
-            found.same.add(name)
+        if places is None:
+            found.others[name] = others
     return found
 
 
@@ -213,6 +219,16 @@ def _others(old: Objects, new: Objects) -> Places:
     if old is new:
         return _NOWHERE
     return np.flatnonzero(_addresses(old) != _addresses(new))
+
+
+def _changed(old: Objects, new: Objects, others: Places) -> Objects:
+    """An array of ours made to hold what another does, which it holds but for these places."""
+    if new is _missing(len(new)):
+        return new
+    if not old.flags.writeable:
+        return new.copy()
+    old[others] = new[others]
+    return old
 
 
 def _note_changed(

@@ -79,8 +79,8 @@ class OwnTable:
             found = difference(before, cells)
             self._brake(found, len(before))
             left = self._write(found)
-            kept = cells.kept(before, found.same)
-            self._seen.remember(frame, kept.with_rows_of(before, left) if left else kept, instead_of=closest)
+            kept = cells.kept().with_rows_of(before, left) if left else cells.kept_in(before, found.others)
+            self._seen.remember(frame, kept, instead_of=closest)
         _refuse(left)
 
     def put(self, rows: Iterable[Mapping[str, object]]) -> None:

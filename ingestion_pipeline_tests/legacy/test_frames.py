@@ -2,6 +2,7 @@
 
 import math
 from datetime import datetime
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -191,3 +192,44 @@ def test_columns_of_another_are_found_by_row_id() -> None:
 
     assert joined.columns["link"].tolist() == ["link 0", "link 1", "link 2"]
     assert joined.columns["type"].tolist() == ["INTJ"] * 3
+
+
+def test_what_is_kept_follows_the_frames_that_are_saved() -> None:
+    """A script's records, changed between one save and the next; most columns hold nothing at first."""
+    draw = Random(5)  # noqa: S311 - made-up data
+    records: list[dict[str, object]] = [
+        {"row_id": str(key), "name": "n", "email": np.nan} for key in range(9)
+    ]
+    before = Cells.of(pd.DataFrame(records)).kept()
+    for number in range(60):
+        was = [dict(one) for one in records]
+        match number % 6:
+            case 0:
+                records[0]["email"] = np.nan
+            case 4:
+                records.insert(draw.randrange(9), {"row_id": f"new {number}", "name": "", "email": np.nan})
+            case 5:
+                del records[draw.randrange(len(records))]
+            case _:
+                records[0 if number % 2 else draw.randrange(len(records))]["email"] = f"text {number}"
+        frame = pd.DataFrame(records)
+        after = Cells.of(frame)
+
+        found = difference_of_cells(before, after)
+        before = after.kept_in(before, found.others)
+
+        assert _applied(was, found) == {row["row_id"]: row for row in rows_of(frame)}
+        frame["name"].array[:] = "changed by its owner"
+        for name in ("row_id", "name", "email"):
+            assert list(map(text, before.columns[name])) == [text(one[name]) for one in records]
+
+
+def _applied(rows: list[dict[str, object]], found: Difference) -> dict[str, dict[str, str]]:
+    """Rows by row_id, with what was found applied to them."""
+    texts = {str(row["row_id"]): {name: text(cell) for name, cell in row.items()} for row in rows}
+    texts |= {row_id: {"row_id": row_id, **cells} for row_id, cells in found.new.items()}
+    return {
+        row_id: row | found.changed.get(row_id, {})
+        for row_id, row in texts.items()
+        if row_id not in found.gone
+    }
