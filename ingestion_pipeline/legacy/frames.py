@@ -5,7 +5,7 @@ import threading
 import weakref
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def text(value: Any) -> str:
     """A frame's cell as the text of a CSV: what is missing is '', a dict is JSON."""
     if isinstance(value, str):
         return value
-    if isinstance(value, dict):
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return render(value)
     return "" if is_scalar(value) and pd.isna(value) else str(value)
 
@@ -82,7 +82,7 @@ class Cells:
     """
 
     def __init__(self, columns: Mapping[str, Objects]) -> None:
-        self.columns = columns
+        self.columns = dict(columns)
 
     @classmethod
     def of(cls, frame: pd.DataFrame) -> "Cells":
@@ -102,23 +102,14 @@ class Cells:
         """The cells of the column row_id, which need not be text."""
         return self.columns["row_id"]
 
+    @cached_property
+    def repeats_nobody(self) -> bool:
+        """Whether each row has a row_id of its own."""
+        return len(set(map(text, self.row_ids))) == len(self)
+
     def kept(self) -> "Cells":
         """The same for good, whatever the frame's owner writes into its arrays."""
         return Cells({name: cells.copy() for name, cells in self.columns.items()})
-
-    def kept_in(self, known: "Cells", others: "Mapping[str, Places]") -> "Cells":
-        """The same for good, at the cost of what has changed.
-
-        Args:
-            known: Cells that are kept, and are of no use any more: these take their arrays.
-            others: By column that has the same rows there, where it does not hold the same object.
-        """
-        return Cells(
-            {
-                name: _changed(known.columns[name], cells, others[name]) if name in others else cells.copy()
-                for name, cells in self.columns.items()
-            }
-        )
 
     def unrepeated(self) -> "Cells":
         """The same without rows that repeat another to the letter.
@@ -136,18 +127,29 @@ class Cells:
 
     def with_columns_of(self, other: "Cells") -> "Cells":
         """The same with the columns that only another has, whose rows are found by row_id."""
-        places = _places(other.row_ids, self.row_ids)
         lacking = {name: cells for name, cells in other.columns.items() if name not in self.columns}
+        if not lacking:
+            return self
+        places = _places(other.row_ids, self.row_ids)
         found = {name: np.where(places < 0, np.nan, _at(cells, places)) for name, cells in lacking.items()}
         return Cells({**self.columns, **found})
 
     def with_rows_of(self, before: "Cells", row_ids: Collection[str]) -> "Cells":
         """The same, but some rows as they were before, or not there if they were not."""
+        if not row_ids:
+            return self
         stay = self.rows_at([at for at, row_id in enumerate(self.row_ids) if text(row_id) not in row_ids])
         back = before.rows_at([at for at, row_id in enumerate(before.row_ids) if text(row_id) in row_ids])
         return Cells(
             {name: np.concatenate([cells, back.columns[name]]) for name, cells in stay.columns.items()}
         )
+
+    def put(self, name: str, places: Places, objects: Objects) -> None:
+        """Write into one column."""
+        cells = self.columns[name]
+        if not cells.flags.writeable:
+            cells = self.columns[name] = cells.copy()
+        cells[places] = objects
 
     def rows_at(self, places: Sequence[int]) -> "Cells":
         """The rows that stand at these places."""
@@ -162,18 +164,20 @@ class Difference:
     """What a frame has other than an earlier one.
 
     Attributes:
+        cells: What was compared: where its rows are not the same, a copy without rows that are repeated.
         changed: By row_id, the new text of the cells that changed.
         new: By row_id, the text of every cell of a row that was not there, in the frame's order.
         gone: The row_ids that are not there any more.
         emptied: The row_ids of rows in which a cell that held text holds none.
-        others: By column that has the same rows in the same order, where it does not hold the same object.
+        others: Where the rows are the same in the same order: by column, where another object stands, and it.
     """
 
+    cells: Cells
     changed: dict[str, dict[str, str]] = field(default_factory=dict)
     new: dict[str, dict[str, str]] = field(default_factory=dict)
     gone: list[str] = field(default_factory=list)
     emptied: set[str] = field(default_factory=set)
-    others: dict[str, Places] = field(default_factory=dict)
+    others: dict[str, tuple[Places, Objects]] | None = None
 
 
 def difference(before: Cells, after: Cells) -> Difference:
@@ -182,29 +186,46 @@ def difference(before: Cells, after: Cells) -> Difference:
     Raises:
         InputRefusedError: A row has no row_id, or two rows have the same one and differ.
     """
-    found = Difference()
-    places: Places | None = None
-    if not _are_same(before.row_ids, after.row_ids):
-        after = after.unrepeated()
-        places = _places(before.row_ids, after.row_ids)
-        kept = set(places.tolist())
-        found.gone = [text(row_id) for place, row_id in enumerate(before.row_ids) if place not in kept]
-        for place in np.flatnonzero(places < 0):
-            cells = {name: text(column[place]) for name, column in after.columns.items()}
-            found.new[cells.pop("row_id")] = cells
+    if before.repeats_nobody and _are_same(before.row_ids, after.row_ids):
+        found = Difference(after, others={})
+        row_ids, places = before.row_ids, None
     else:
-        found.others["row_id"] = _NOWHERE
-    for name, new in after.columns.items():
+        # A copy, as somebody else may be writing into the frame.
+        found = Difference(after.kept().unrepeated())
+        row_ids, places = found.cells.row_ids, _places(before.row_ids, found.cells.row_ids)
+        _note_rows(found, before, places)
+    for name, new in found.cells.columns.items():
         old = before.columns.get(name)
         if old is None or name == "row_id":
             continue
         old = _at(old, places)
         others = _others(old, new)
+        objects = new[others]
         if len(others):
-            _note_changed(found, name, after.row_ids, old, new, others)
-        if places is None:
-            found.others[name] = others
+            _note_changed(found, name, row_ids[others], old[others], objects)
+        if found.others is not None:
+            found.others[name] = others, objects
     return found
+
+
+def known_after(before: Cells, found: Difference, left: Collection[str]) -> Cells:
+    """What is known of a table once a difference is written.
+
+    Args:
+        before: What was known, kept, and of no use any more.
+        found: The difference.
+        left: The row_ids of the rows that are not written.
+    """
+    if found.others is None:
+        return found.cells.with_columns_of(before).with_rows_of(before, left)
+    for name, (others, objects) in found.others.items():
+        written = [text(row_id) not in left for row_id in before.row_ids[others]] if left else slice(None)
+        nothing = _missing(len(before))
+        if found.cells.columns[name] is nothing and not left:
+            before.columns[name] = nothing
+        elif len(others):
+            before.put(name, others[written], objects[written])
+    return before
 
 
 def _at(old: Objects, places: Places | None) -> Objects:
@@ -221,30 +242,31 @@ def _others(old: Objects, new: Objects) -> Places:
     return np.flatnonzero(_addresses(old) != _addresses(new))
 
 
-def _changed(old: Objects, new: Objects, others: Places) -> Objects:
-    """An array of ours made to hold what another does, which it holds but for these places."""
-    if new is _missing(len(new)):
-        return new
-    if not old.flags.writeable:
-        return new.copy()
-    old[others] = new[others]
-    return old
+def _note_rows(found: Difference, before: Cells, places: Places) -> None:
+    there = set(map(text, found.cells.row_ids))
+    found.gone = [row_id for row_id in dict.fromkeys(map(text, before.row_ids)) if row_id not in there]
+    for place in np.flatnonzero(places < 0):
+        cells = {name: text(column[place]) for name, column in found.cells.columns.items()}
+        found.new[cells.pop("row_id")] = cells
 
 
-def _note_changed(
-    found: Difference, name: str, row_ids: Objects, old: Objects, new: Objects, others: Places
-) -> None:
-    if len(others) > FEW:
-        one, other = pd.isna(old[others]), pd.isna(new[others])
-        present = others[~one & ~other]
-        others = np.sort([*others[one != other], *present[old[present] != new[present]]]).astype(np.intp)
-    for place in others:
-        before, now = text(old[place]), text(new[place])
-        row_id = text(row_ids[place])
+def _note_changed(found: Difference, name: str, row_ids: Objects, old: Objects, new: Objects) -> None:
+    for at in range(len(new)) if len(new) <= FEW else _unequal(old, new):
+        before, now = text(old[at]), text(new[at])
+        row_id = text(row_ids[at])
         if before != now and row_id not in found.new:
             found.changed.setdefault(row_id, {})[name] = now
             if not now:
                 found.emptied.add(row_id)
+
+
+def _unequal(old: Objects, new: Objects) -> Places:
+    """Where cells differ, all of which are text or missing."""
+    one, other = pd.isna(old), pd.isna(new)
+    differ = one != other
+    present = ~one & ~other
+    differ[present] = old[present] != new[present]
+    return np.flatnonzero(differ)
 
 
 def _places(before: Objects, after: Objects) -> Places:
@@ -265,10 +287,11 @@ def _objects(column: Any) -> Objects:
     if column.dtype.kind == "f" and isinstance(column, np.ndarray) and np.isnan(column).all():
         return _missing(len(column))
     cells: Objects = np.asarray(column, dtype=object)
-    if column.dtype == object and infer_dtype(cells) not in ("string", "empty"):
-        # What is no text, such as a dict, may be changed and stay the same object.
-        return np.array([text(cell) for cell in cells], dtype=object)
-    return cells
+    is_text = isinstance(column.dtype, pd.StringDtype) or (
+        column.dtype == object and infer_dtype(cells) in ("string", "empty")
+    )
+    # What is no text may change and stay the same object, or equal what has another text: a dict; 1 and 1.0.
+    return cells if is_text else np.array([text(cell) for cell in cells], dtype=object)
 
 
 @lru_cache(maxsize=KEPT)
@@ -308,6 +331,11 @@ def _addresses(cells: Objects) -> Places:
 
 def _shared(one: Cells, other: Cells) -> tuple[int, int]:
     """How many row_ids are the same objects, and cells, these with rows added or gone at one of the ends."""
+    if _are_same(one.row_ids, other.row_ids):
+        names = one.columns.keys() & other.columns.keys()
+        return len(one), sum(
+            len(one) - len(_others(one.columns[name], other.columns[name])) for name in names
+        )
     row_ids = int(np.isin(_addresses(one.row_ids), _addresses(other.row_ids)).sum())
     count, shared = min(len(one), len(other)), 0
     for name in one.columns.keys() & other.columns.keys():
@@ -344,12 +372,17 @@ class Seen:
         Args:
             frame: The frame.
             cells: Its cells, kept.
-            instead_of: Those of the one it was made from, which is not needed any more.
+            instead_of: Those that `is_over` has said nobody needs any more.
         """
         with self.lock:
             others = [one for one in self._all if one[0] is not instead_of]
             alive = [one for one in others[: 1 - KEPT] if one[1]() is not None]
             self._all = [*alive, *others[1 - KEPT :], (cells, weakref.ref(frame))]
+
+    def is_over(self, cells: Cells, frame: pd.DataFrame) -> bool:
+        """Whether the frame that these are of is this one, or not there any more."""
+        with self.lock:
+            return any(one is cells and (of() is None or of() is frame) for one, of in self._all)
 
     def closest(self, frame: pd.DataFrame, cells: Cells) -> Cells | None:
         """What this frame was made from; None where nothing was seen yet."""

@@ -140,9 +140,14 @@ def update_csv_column(
 ) -> tuple[bool, int]:
     """Give a column of every row the value that a function has for it; gives whether, and how many."""
     try:
-        table_of(csv_path).add_columns([column_name])
+        table = table_of(csv_path)
+        table.add_columns([column_name])
+        is_there = column_name in table.columns()
     except PipelineError as error:
         _log.error("update_csv_column: %s", error)
+        return False, 0
+    if not is_there:
+        _log.error("update_csv_column: the contract has no column %.80r: nothing is written", column_name)
         return False, 0
     ok, count, _ = process_csv_safely(csv_path, lambda row: {column_name: value_func(row)}, filter_func)
     return ok, count

@@ -10,10 +10,25 @@ import pandas as pd
 
 from ingestion_pipeline.app import Pipeline
 from ingestion_pipeline.domain.columns import BY_NAME
-from ingestion_pipeline.domain.errors import InputRefusedError, PipelineError, Place, ProtectedError
+from ingestion_pipeline.domain.errors import (
+    InputRefusedError,
+    PipelineError,
+    Place,
+    ProtectedError,
+    UnavailableError,
+)
 from ingestion_pipeline.domain.phase import Side
 from ingestion_pipeline.domain.receipt import NEEDED_TO_CREATE, Write, checked
-from ingestion_pipeline.legacy.frames import Cells, Difference, Seen, copy_name, difference, frame_of, text
+from ingestion_pipeline.legacy.frames import (
+    Cells,
+    Difference,
+    Seen,
+    copy_name,
+    difference,
+    frame_of,
+    known_after,
+    text,
+)
 from ingestion_pipeline.stores.disk.backups import Backups
 
 _log = logging.getLogger(__name__)
@@ -79,13 +94,14 @@ class OwnTable:
             found = difference(before, cells)
             self._brake(found, len(before))
             left = self._write(found)
-            kept = cells.kept().with_rows_of(before, left) if left else cells.kept_in(before, found.others)
-            self._seen.remember(frame, kept, instead_of=closest)
+            over = closest if closest is not None and self._seen.is_over(closest, frame) else None
+            known = before if over is closest else before.kept()
+            self._seen.remember(frame, known_after(known, found, left), instead_of=over)
         _refuse(left)
 
     def put(self, rows: Iterable[Mapping[str, object]]) -> None:
         """Add people, or change the cells that are named."""
-        found = Difference()
+        found = Difference(Cells({}))
         for row in rows:
             cells = self._known(row)
             row_id = cells.pop("row_id", "")
@@ -174,7 +190,11 @@ class OwnTable:
                 left[row_id] = error
         widened = False
         if found.gone:
-            self._pipeline.delete(found.gone)
+            try:
+                self._pipeline.delete(found.gone)
+            except UnavailableError as error:
+                # The CSV may still take in what others have become.
+                left |= dict.fromkeys(found.gone, error)
         while writes:
             done = 0
             try:

@@ -10,7 +10,16 @@ import pandas as pd
 import pytest
 
 from ingestion_pipeline.domain.errors import InputRefusedError
-from ingestion_pipeline.legacy.frames import Cells, Difference, Seen, frame_of, rows_of, text
+from ingestion_pipeline.legacy.frames import (
+    FEW,
+    Cells,
+    Difference,
+    Seen,
+    frame_of,
+    known_after,
+    rows_of,
+    text,
+)
 from ingestion_pipeline.legacy.frames import difference as difference_of_cells
 
 BEFORE = frame_of(
@@ -216,7 +225,7 @@ def test_what_is_kept_follows_the_frames_that_are_saved() -> None:
         after = Cells.of(frame)
 
         found = difference_of_cells(before, after)
-        before = after.kept_in(before, found.others)
+        before = known_after(before, found, ())
 
         assert _applied(was, found) == {row["row_id"]: row for row in rows_of(frame)}
         frame["name"].array[:] = "changed by its owner"
@@ -233,3 +242,14 @@ def _applied(rows: list[dict[str, object]], found: Difference) -> dict[str, dict
         for row_id, row in texts.items()
         if row_id not in found.gone
     }
+
+
+@pytest.mark.parametrize("count", [FEW, FEW + 1])
+@pytest.mark.parametrize(("one", "other"), [(float, int), (bool, int), (str, float)])
+def test_what_is_equal_and_has_other_text_is_a_change(count: int, one: Any, other: Any) -> None:
+    frame = pd.DataFrame({"row_id": [str(key) for key in range(count)], "link": [1] * count})
+    before, after = (frame.astype({"link": kind}) for kind in (one, other))
+
+    found = difference(before, after)
+
+    assert found.changed == {str(key): {"link": str(other(1))} for key in range(count)}

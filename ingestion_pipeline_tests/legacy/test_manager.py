@@ -213,6 +213,7 @@ def test_working_off_row_by_row(opened: Pipeline) -> None:
 
     assert done == (True, 2, None)
     assert [row["link"] for row in opened.rows()] == ["of 4", "of 3", "", ""]
+    assert legacy.update_csv_column(None, "nonsense", lambda _: "x") == (False, 0)
     assert legacy.update_csv_column(None, "processed", lambda row: "yes" if row["link"] else None) == (
         True,
         4,
@@ -459,11 +460,17 @@ def test_postgres_away(site: Site, monkeypatch: pytest.MonkeyPatch, *, fallback:
     saved = CSVManager().safe_csv_write(pd.DataFrame(made))
 
     assert saved is fallback
+    # Nobody can be deleted now; that does not keep others from being written.
+    del made[-1]
+    made[1] = {**made[1], "link": "too"}
+    assert not CSVManager().safe_csv_write(pd.DataFrame(made))
     legacy.table.close()
     monkeypatch.setenv("DATABASE_URL", url)
     with open_pipeline(site.config) as pipeline:
         pipeline.settle()
         assert (pipeline.read("4") or {})["document_text"] == ("while it was away" if fallback else "")
+        assert (pipeline.read("3") or {})["link"] == ("too" if fallback else "")
+        assert pipeline.read("1") is not None
 
 
 def test_configuration_that_cannot_be_used(site: Site) -> None:
