@@ -12,7 +12,7 @@ from ingestion_pipeline.app.restorable import AS_USUAL, How, Restorable
 from ingestion_pipeline.app.timed import timed
 from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.counting import Counted
-from ingestion_pipeline.domain.errors import SettingsError
+from ingestion_pipeline.domain.errors import SettingsError, UnavailableError
 from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.ports import Progress, Sink, Step
 from ingestion_pipeline.domain.reports import State
@@ -123,7 +123,7 @@ class DatabaseBackups:
             UnavailableError: A place is away.
         """
         self._refuse_original()
-        state, is_new = self._site.in_force(how)
+        state, is_new = self._site.in_force(how, csv_alone=False)
         manifest = manifest_of(self._places.backups, name)
         with self._places.csv.scratch() as new:
             how.step("receiving")
@@ -135,7 +135,7 @@ class DatabaseBackups:
             how.step("dumping what is there")
             # The dump comes last: it has what the other brings to PostgreSQL.
             keeping = self._site.kept(manifest.key, state, is_new=is_new)
-            dumped, position = self._dumped(manifest.key, is_new=is_new)
+            dumped, position = self._dumped(manifest.key, state, is_new=is_new)
             replace = partial(
                 dumping.replace,
                 self._places.pool,
@@ -162,11 +162,17 @@ class DatabaseBackups:
         if state.phase.authority is Side.CSV:
             inspect(self._places.csv)
 
-    def _dumped(self, source: str, *, is_new: bool) -> tuple[str | None, str | None]:
+    def _dumped(self, source: str, state: State, *, is_new: bool) -> tuple[str | None, str | None]:
         """A dump of what is there, and its position; neither where there is nothing."""
         if is_new:
             return None, None
-        dumped, position = self._made(before=source)
+        try:
+            dumped, position = self._made(before=source)
+        except UnavailableError as error:
+            if error.code != "nothing_synced" or state.phase.authority is Side.POSTGRES:
+                raise
+            # A database that was lost and begun anew, beside the CSV that leads.
+            return None, None
         return dumped.key, position
 
     def _brakes(self, state: State, how: How) -> Brakes | None:

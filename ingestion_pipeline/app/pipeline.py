@@ -27,7 +27,7 @@ from ingestion_pipeline.domain.counting import Counted
 from ingestion_pipeline.domain.dialect import Dialect
 from ingestion_pipeline.domain.errors import ProtectedError, SettingsError
 from ingestion_pipeline.domain.health import Health
-from ingestion_pipeline.domain.phase import Side
+from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.ports import Progress, Sink, Step
 from ingestion_pipeline.domain.quarantine import Decision, Entry
 from ingestion_pipeline.domain.receipt import Write, WriteReceipt, checked
@@ -544,10 +544,12 @@ class Pipeline:
     def _export(
         self, *, run_id: str | None = None, before: str | None = None, progress: Progress | None = None
     ) -> ExportReport:
-        here = self._places.has_csv
-        if not here and self._authority.in_force().phase.authority is Side.CSV:
+        here, phase = self._places.has_csv, self._authority.in_force().phase
+        if not here and phase.authority is Side.CSV:
             self.csv.check_here()
-        schema.ensure(self.pool)
+        # There PostgreSQL has no part, and may be away.
+        if phase is not Phase.ORIGINAL:
+            schema.ensure(self.pool)
         return export(
             self.csv if here else None,
             self.tables,

@@ -26,8 +26,7 @@ def manifest_of(chain: Chain, name: str) -> Manifest:
         InputRefusedError: Its manifest is damaged; the hint names the one before that is good.
     """
     listed = list(chain.listing(read=False))
-    wanted = _is_latest if name == LATEST else lambda one: f"/{one.key}".endswith(f"/{name}")
-    version = next(filter(wanted, listed), None)
+    version = next((one for one in listed if _is_meant(one, name)), None)
     if version is None:
         unread = [one.key for one in listed if one.manifest is None]
         raise SettingsError(
@@ -40,9 +39,8 @@ def manifest_of(chain: Chain, name: str) -> Manifest:
     return version.manifest
 
 
-def _is_latest(version: Version) -> bool:
-    """Whether it was published for itself, and not only kept before another one was restored."""
-    return version.manifest is None or version.manifest.content.before is None
+def _is_meant(version: Version, name: str) -> bool:
+    return version.is_for_itself if name == LATEST else f"/{version.key}".endswith(f"/{name}")
 
 
 def refused(chain: Chain, key: str, why: str) -> InputRefusedError:

@@ -7,12 +7,18 @@ from pathlib import Path
 
 from ingestion_pipeline.app.authority import Authority
 from ingestion_pipeline.app.places import Places
-from ingestion_pipeline.domain.errors import PipelineError, ProtectedError, UnavailableError
+from ingestion_pipeline.domain.errors import (
+    InputRefusedError,
+    PipelineError,
+    ProtectedError,
+    UnavailableError,
+)
 from ingestion_pipeline.domain.phase import Phase, Side
 from ingestion_pipeline.domain.ports import Progress, Step
 from ingestion_pipeline.domain.reports import CompareReport, State
 from ingestion_pipeline.domain.version import Manifest
 from ingestion_pipeline.operations.export import ExportReport
+from ingestion_pipeline.operations.inspect import inspect
 from ingestion_pipeline.operations.restore import Order
 from ingestion_pipeline.stores.disk.backups import Backups
 from ingestion_pipeline.stores.postgres import schema
@@ -72,8 +78,12 @@ class Restorable:
         """The phase in force, by the ledger beside the CSV."""
         return self._authority.in_force()
 
-    def in_force(self, how: How) -> tuple[State, bool]:
+    def in_force(self, how: How, *, csv_alone: bool = True) -> tuple[State, bool]:
         """The phase in force, and whether it is to be put into a database that holds nothing.
+
+        Args:
+            how: How it is restored.
+            csv_alone: Whether a CSV that leads could be restored without PostgreSQL.
 
         Raises:
             ProtectedError: PostgreSQL leads, its database holds nothing, and loss was not accepted.
@@ -91,10 +101,11 @@ class Restorable:
         except UnavailableError as error:
             if state.phase.authority is Side.POSTGRES:
                 raise
-            if how.to is not Side.CSV:
+            if csv_alone and how.to is Side.CSV:
+                return state, False
+            if csv_alone and how.to is None and error.code == "postgres_unavailable":
                 error.hint = f"`--to csv` restores the CSV, which leads, alone. {error.hint}"
-                raise
-            return state, False
+            raise
 
     def kept(self, source: str, state: State, *, is_new: bool) -> "Keeping":
         """Publish what is there; where that cannot be, it is kept here once nobody writes any more.
@@ -148,13 +159,14 @@ class Keeping:
     def __init__(self, places: Places, state: State) -> None:
         self._csv = places.csv
         self._places = places
-        self._authority = state.phase.authority
+        self._phase = state.phase
         self._backups = Backups(
             places.settings.csv_backup.backup_dir, 0, compress=places.settings.csv_backup.compress
         )
         self.aside = str(self._backups.folder)
         self.published: Manifest | None = None
         self.path: Path | None = None
+        self.follower: Path | None = None
 
     @property
     def key(self) -> str | None:
@@ -164,11 +176,20 @@ class Keeping:
     def keep(self) -> None:
         """Keep it; called when nobody writes the CSV any more."""
         path = self._csv.path
-        if self._authority is Side.POSTGRES:
+        if self._phase.authority is Side.POSTGRES:
             # What was written since it was published is in history.
             self.path = None if self.published is not None else self._rendered() or self._copied(path)
         elif self.published is None or self._csv_is_another(self.published):
             self.path = self._copied(path)
+            if self._phase is Phase.DUAL_WRITE and not self._csv_is_read():
+                # What was acknowledged, the follower has.
+                self.follower = self._rendered()
+
+    def _csv_is_read(self) -> bool:
+        with suppress(InputRefusedError, UnavailableError):
+            inspect(self._csv)
+            return True
+        return False
 
     def _csv_is_another(self, published: Manifest) -> bool:
         return self._csv.exists() and self._csv.sha256() != published.content.sha256
@@ -178,7 +199,7 @@ class Keeping:
             try:
                 self._places.tables.render(new)
             except UnavailableError as error:
-                if error.code != "nothing_synced":
+                if error.code != "nothing_synced" and self._phase.authority is Side.POSTGRES:
                     raise
                 return None
             return self._copied(new.path)

@@ -34,6 +34,7 @@ class RestoreReport:
         restored: What was changed, or would be.
         version_before: The version of the state that was there before, if it could be published.
         kept: Where the CSV that was there before was kept, if it was not that version.
+        kept_follower: Where what PostgreSQL held was kept, if the CSV that led could not be read.
         equal: Whether both sides were equal afterwards; None where there is one, or nobody could compare.
         dry_run: Whether nothing was changed.
     """
@@ -43,6 +44,7 @@ class RestoreReport:
     restored: Restored
     version_before: str | None = None
     kept: Path | None = None
+    kept_follower: Path | None = None
     equal: bool | None = None
     dry_run: bool = False
 
@@ -217,7 +219,7 @@ class Restoring:
                 keeping = self._site.kept(source, state, is_new=is_new)
             order = self._site.order(state, how, keeping, is_new=is_new)
             restored = restore(self._places.csv, lambda: self._places.tables, incoming, order)
-        report = RestoreReport(source, state.phase, restored, keeping.key, keeping.path)
+        report = RestoreReport(source, state.phase, restored, keeping.key, keeping.path, keeping.follower)
         if how.dry_run or len(restored.sides) == 1:
             return replace(report, dry_run=how.dry_run)
         how.step("comparing")

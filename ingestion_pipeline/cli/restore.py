@@ -185,10 +185,14 @@ def _answer(report: "RestoreReport") -> dict[str, Any]:
         "sides": report.restored.sides,
         "version_before": report.version_before,
         "kept": report.kept,
+        "kept_follower": report.kept_follower,
         "equal": report.equal,
         "dry_run": report.dry_run,
         "seconds": report.restored.seconds,
     }
+
+
+_NOT_TOLD = "not told: spelled otherwise, or nothing there that can be read"
 
 
 def _show(report: "RestoreReport") -> None:
@@ -198,7 +202,7 @@ def _show(report: "RestoreReport") -> None:
         ("phase", report.phase),
         ("rows", f"{weighed.rows:,}"),
         ("inserted", f"{weighed.inserted:,}"),
-        ("updated", "all are spelled otherwise" if weighed.updated is None else f"{weighed.updated:,}"),
+        ("updated", _NOT_TOLD if weighed.updated is None else f"{weighed.updated:,}"),
         ("deleted", f"{weighed.deleted:,}"),
     ]
     if report.dry_run:
@@ -211,6 +215,7 @@ def _show(report: "RestoreReport") -> None:
         ("holds it now", " and ".join(sides)),
         ("version before", report.version_before),
         *([("kept before", report.kept)] if report.kept else []),
+        *([("kept of PostgreSQL", report.kept_follower)] if report.kept_follower else []),
         *([("equal", _equal(report))] if report.phase.follower else []),
         ("seconds", report.restored.seconds),
     ]

@@ -17,15 +17,12 @@ def host(host: Host | None, phase: Phase | None) -> dict[str, dict[str, Any]]:
 
 
 def rows(title: str, pairs: Iterable[tuple[str, object]]) -> None:
-    """A table of names and values."""
-    from rich.table import Table  # noqa: PLC0415 - answers in JSON start quicker
+    """Names and values, a line each, of any length: a path is there to be copied."""
+    from rich.text import Text  # noqa: PLC0415 - answers in JSON start quicker
 
-    shown = Table(show_header=False, box=None, pad_edge=False)
-    shown.add_column(style="dim")
-    shown.add_column()
-    for name, value in pairs:
-        shown.add_row(name, _text(value))
-    _print(title, shown)
+    named = [(name, _text(value)) for name, value in pairs]
+    width = max((len(name) for name, _ in named), default=0)
+    _print(title, *(Text.assemble((f"{name:<{width}}  ", "dim"), value) for name, value in named))
 
 
 def table(
@@ -59,10 +56,12 @@ def _text(value: object) -> Any:
     return Text("-" if value in (None, "") else str(value))
 
 
-def _print(title: str, shown: Any) -> None:
+def _print(title: str, *shown: Any) -> None:
     from rich.console import Console  # noqa: PLC0415 - see rows
+    from rich.table import Table  # noqa: PLC0415 - see rows
 
     console = Console()
     # A table would break its own title, and a path in it, to its width.
     console.print(_text(title), style="italic", soft_wrap=True)
-    console.print(shown)
+    for one in shown:
+        console.print(one, soft_wrap=not isinstance(one, Table))

@@ -105,7 +105,8 @@ class Weighed:
     Attributes:
         rows: Rows of the file.
         inserted: People who were not there.
-        updated: People who were another; None where the two files are spelled otherwise.
+        updated: People who were another; None where that is not told: the two files are spelled otherwise, or
+            the one that is there cannot be read.
         deleted: People who are not there any more.
     """
 

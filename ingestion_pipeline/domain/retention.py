@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from ingestion_pipeline.domain.version import Manifest
 
@@ -31,6 +32,9 @@ def superfluous(
 ) -> list[Manifest]:
     """The versions that may go, the newest first.
 
+    Those that were only kept before another was restored are counted by themselves: none of them takes the
+    place of one that was published.
+
     Args:
         versions: All there are, the newest first, as the chain counts.
         keep: What is kept.
@@ -39,10 +43,12 @@ def superfluous(
     """
     if keep.is_all:
         return []
-    kept = {one.key for one in _kept(versions, keep)}
-    named = {one.key for one in versions if {one.key, one.content.sha256} & set(protected)}
-    newest_good = next((one.key for one in versions if good(one)), None)
-    return [one for one in versions if one.key not in kept | named | {newest_good}]
+    kept = {one.key for one in versions if {one.key, one.content.sha256} & set(protected)}
+    for is_before in (False, True):
+        counted = [one for one in versions if (one.content.before is not None) is is_before]
+        kept |= {one.key for one in _kept(counted, keep)}
+        kept |= {one.key for one in islice(filter(good, counted), 1)}
+    return [one for one in versions if one.key not in kept]
 
 
 def _kept(versions: Sequence[Manifest], keep: Keep) -> Iterator[Manifest]:

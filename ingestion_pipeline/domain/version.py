@@ -202,6 +202,14 @@ class Version:
         """Whether it can be restored."""
         return self.amiss is None
 
+    @property
+    def is_for_itself(self) -> bool:
+        """Whether it was published for itself, and not only kept before another one was restored.
+
+        So is one of which nobody can tell.
+        """
+        return self.manifest is None or self.manifest.content.before is None
+
 
 def key(chain: str, moment: datetime, number: int, form: Form) -> str:
     """The name of a version: sorts by time, and no two in the same microsecond are alike."""

@@ -41,7 +41,7 @@ class Rehearsal(Protocol):
 
 
 def drill(versions: Versions, rehearse: Rehearsal) -> Drilled:
-    """Restore the newest version, whether or not it is good.
+    """Restore the version that `latest` names, whether or not it is good.
 
     Args:
         versions: Where versions are published.
@@ -51,7 +51,7 @@ def drill(versions: Versions, rehearse: Rehearsal) -> Drilled:
         UnavailableError: A place is away: that says nothing about the version.
     """
     began = time.monotonic()
-    newest = next(versions.listing(read=False), None)
+    newest = next((one for one in versions.listing(read=False) if one.is_for_itself), None)
     if newest is None:
         return Drilled(None, "nothing has been published yet")
     if newest.manifest is None or newest.amiss is not None:

@@ -67,21 +67,27 @@ def export(  # noqa: PLR0913 - what it works on, and what its manifest says
         # The file and the snapshot are of one instant: nobody writes the file between the two.
         with nullcontext() if csv is None else csv.held() as held:
             known = None if held is None else held.state()
-            tables.begin(wanted, known=known)
-            snapshot = stack.enter_context(tables.snapshot())
-            # In original PostgreSQL has no part: what it says may be of another time.
+            # In original PostgreSQL has no part: it may be away, and what it says of another time.
             alone = known is not None and known.phase is Phase.ORIGINAL and not known.changing
-            state = known if known is not None and alone else snapshot.state()
+            snapshot = None
+            if known is not None and alone:
+                state = known
+            else:
+                tables.begin(wanted, known=known)
+                snapshot = stack.enter_context(tables.snapshot())
+                state = snapshot.state()
             pinned = None
             if state.phase.authority is Side.CSV:
                 if csv is None:
                     raise stale_epoch(state.epoch)
                 pinned = stack.enter_context(csv.pinned())
         kept = before is not None or state.phase is Phase.ORIGINAL
-        if pinned is not None and kept:
+        if pinned is not None and (kept or snapshot is None):
             # What is kept of a CSV that leads is its own bytes, whatever its follower has.
             rows, dialect = _copy(pinned, Counted(draft, progress))
         else:
+            if snapshot is None:
+                raise AssertionError("in original the CSV leads")
             rows, dialect = snapshot.render(Counted(draft, progress))
             if pinned is not None and draft.sha256 != pinned.sha256():
                 raise _unequal()

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -11,6 +12,7 @@ from ingestion_pipeline.domain.errors import (
     PipelineError,
     ProtectedError,
     SettingsError,
+    UnavailableError,
     stale_epoch,
 )
 from ingestion_pipeline.domain.phase import Phase, Side
@@ -97,7 +99,12 @@ def restore(csv: Csv, tables: Callable[[], Tables], incoming: Incoming, order: O
 
 def _into_csv(held: HeldCsv, tables: Callable[[], Tables], incoming: Incoming, order: Order) -> Restored:
     state = order.state
+    was_used = held.is_used()
+    if not order.dry_run:
+        _merge(held, order.brakes)
     weighed = incoming.weigh(order.brakes)
+    if state.phase is Phase.DUAL_WRITE and not was_used:
+        _weigh_in_postgres(held, tables, incoming, order)
     if order.dry_run:
         return Restored(weighed, ())
     order.keep()
@@ -111,6 +118,31 @@ def _into_csv(held: HeldCsv, tables: Callable[[], Tables], incoming: Incoming, o
         # The CSV leads and has it: settling comes back to the rest.
         return Restored(weighed, (Side.CSV,))
     return Restored(weighed, _sides(state.phase))
+
+
+def _merge(held: HeldCsv, brakes: Brakes | None) -> None:
+    """Bring the CSV that leads up to what others have made of it: what is kept of it has every write then."""
+    if held.identity() is None:
+        return
+    try:
+        held.refresh(brakes)
+    except InputRefusedError:
+        return
+    except ProtectedError as error:
+        # What somebody has spoilt is what a restore mends: it is kept as it lies there.
+        if error.code != "brake":
+            raise
+
+
+def _weigh_in_postgres(held: HeldCsv, tables: Callable[[], Tables], incoming: Incoming, order: Order) -> None:
+    """See who would be gone from PostgreSQL, where nothing beside the CSV tells who was in it.
+
+    Raises:
+        ProtectedError: Too many would be.
+    """
+    # Where it is away, only the CSV is restored.
+    with suppress(UnavailableError):
+        _load(held, tables(), incoming, replace(order, dry_run=True, progress=None))
 
 
 def _into_postgres(csv: Csv, held: HeldCsv, tables: Tables, incoming: Incoming, order: Order) -> Restored:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ingestion_pipeline.app import Pipeline
+from ingestion_pipeline.cli import show
 from ingestion_pipeline_tests.cli.conftest import Call
 from ingestion_pipeline_tests.conftest import Site
 from ingestion_pipeline_tests.files import people, person, spelled
@@ -435,3 +436,11 @@ def test_a_brake_stops_a_decision_before_the_csv_is_changed(site: Site, call: Ca
     assert answer.code == 5
     assert site.csv.read_bytes() == before
     assert site.execute("SELECT decision FROM ingestion.quarantine") == [(None,)]
+
+
+def test_long_path_is_shown_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    path = "/a folder" + "/of a long name" * 20
+
+    show.rows("Kept", [("kept before", path), ("of PostgreSQL", None)])
+
+    assert capsys.readouterr().out == f"Kept\nkept before    {path}\nof PostgreSQL  -\n"

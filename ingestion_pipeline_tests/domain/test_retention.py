@@ -1,5 +1,6 @@
 """Retention: what may go, and what never does."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -106,6 +107,16 @@ def test_no_more_is_read_than_until_one_is_good() -> None:
 
     superfluous(published(*range(5)), Keep(last=1), (), good)
     assert asked == [5, 4, 3]
+
+
+def test_what_was_kept_before_a_restore_takes_no_place() -> None:
+    versions = [
+        replace(one, content=replace(one.content, before="another")) if one.number in (2, 4, 5) else one
+        for one in published(*range(5))
+    ]
+
+    assert kept(versions, Keep(last=1)) == [5, 3]
+    assert kept(versions, Keep(daily=1), damaged=(3,)) == [5, 3, 1]
 
 
 HOURS = st.lists(st.floats(0, 24 * 400, allow_nan=False), max_size=30)

@@ -243,6 +243,20 @@ def test_write_since_what_is_there_was_dumped_is_not_given_up_unasked(
     assert (four.read("2") or {})["name"] == "meanwhile"
 
 
+def test_database_that_is_lost_beside_a_csv_that_leads(site: Site, four: Pipeline) -> None:
+    dumped(four, DUAL)
+    before = site.csv.read_bytes()
+    site.execute("DROP SCHEMA ingestion CASCADE")
+    site.execute("DROP TABLE IF EXISTS people, processing_status, s3_metadata CASCADE")
+
+    with open_pipeline(site.config) as other:
+        report = other.backups.restore("latest")
+
+        assert (report.dump_before, report.equal) == (None, True)
+        assert (site.csv.read_bytes(), rendered(other)) == (before, before)
+        assert [one.changed for one in other.history("1")] != []
+
+
 @pytest.mark.parametrize("phase", [PRIMARY, NATIVE])
 def test_database_that_is_lost_is_made_anew(site: Site, four: Pipeline, phase: Phase) -> None:
     dumped(four, phase)

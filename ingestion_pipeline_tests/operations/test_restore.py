@@ -66,6 +66,7 @@ ODD = spelled(
     quoting="all",
 )
 """Cells spelled otherwise, one in quarantine, a repeated line, rows in quarantine, and another dialect."""
+MANY = spelled(people([*"4321", *range(100, 130)]))
 ACCEPT_LOSS = How(accept_loss=True)
 DRY_RUN = How(dry_run=True)
 
@@ -395,11 +396,14 @@ def test_csv_that_cannot_be_read_is_no_obstacle(
 ) -> None:
     begin(site, pipeline, phase)
     version = pipeline.export().manifest.key
-    changed(site, pipeline)
+    before = changed(site, pipeline)
     replaced(site, broken)
 
     report = pipeline.restore.version(version)
 
+    if phase is DUAL:
+        assert report.kept_follower is not None
+        assert gzip.decompress(report.kept_follower.read_bytes()) == before
     if phase.authority is Side.CSV:
         assert report.version_before is None
         assert kept(report) == broken
@@ -417,6 +421,7 @@ def test_csv_that_is_gone_comes_back(site: Site, pipeline: Pipeline, phase: Phas
     report = pipeline.restore.version(version)
 
     assert report.kept is None
+    assert (phase is DUAL) == (report.kept_follower is not None)
     assert_level(site, pipeline, FOUR)
     assert (phase.authority is Side.CSV) == (report.version_before is None)
     assert site.csv.exists() == (phase is not NATIVE)
@@ -452,8 +457,7 @@ def test_brake_stops_before_anything_is_changed(
 ) -> None:
     begin(site, pipeline, DUAL)
     version = pipeline.export().manifest.key
-    many = spelled(people([*"4321", *range(100, 130)]))
-    site.put(many)
+    site.put(MANY)
     pipeline.sync()
     if phase is not DUAL:
         lead(pipeline, phase)
@@ -463,7 +467,7 @@ def test_brake_stops_before_anything_is_changed(
 
     assert (braked.value.code, "--accept-loss" in braked.value.hint) == ("brake", True)
     assert pipeline.csv_is_ours()
-    assert_level(site, pipeline, many)
+    assert_level(site, pipeline, MANY)
     assert list((site.folder / "backups").glob("*before_restore*")) == []
     report = pipeline.restore.version(version, ACCEPT_LOSS)
     assert report.restored.weighed.deleted == 30
@@ -472,7 +476,7 @@ def test_brake_stops_before_anything_is_changed(
 
 def test_brake_knows_the_file_that_was_lost(site: Site, four: Pipeline) -> None:
     version = four.export().manifest.key
-    site.put(spelled(people([*"4321", *range(100, 130)])))
+    site.put(MANY)
     four.sync()
     four.write("1", {"name": "Last"})
     site.csv.unlink()
@@ -483,6 +487,80 @@ def test_brake_knows_the_file_that_was_lost(site: Site, four: Pipeline) -> None:
     assert braked.value.code == "brake"
     assert not site.csv.exists()
     assert four.restore.version(version, ACCEPT_LOSS).equal
+
+
+@CSV_LEADS
+@pytest.mark.parametrize("how", [How(), DRY_RUN], ids=["done", "dry run"])
+def test_brake_knows_the_file_that_somebody_cut_short(
+    site: Site, pipeline: Pipeline, phase: Phase, how: How
+) -> None:
+    begin(site, pipeline, DUAL)
+    version = pipeline.export().manifest.key
+    site.put(MANY)
+    pipeline.sync()
+    if phase is ORIGINAL:
+        lead(pipeline, ORIGINAL)
+    pipeline.write("1", {"name": "Last"})
+    replaced(site, FOUR)
+
+    with pytest.raises(ProtectedError, match="30 of 34 rows would be gone") as braked:
+        pipeline.restore.version(version, how)
+
+    assert braked.value.code == "brake"
+    assert site.csv.read_bytes() == FOUR
+    assert phase is ORIGINAL or b"Last" in rendered(pipeline)
+    pipeline.restore.version(version, ACCEPT_LOSS)
+    assert_level(site, pipeline, FOUR)
+
+
+@CSV_LEADS
+def test_file_that_was_cut_short_comes_back_whole(site: Site, pipeline: Pipeline, phase: Phase) -> None:
+    begin(site, pipeline, phase, MANY)
+    version = pipeline.export().manifest.key
+    replaced(site, FOUR)
+
+    report = pipeline.restore.version(version)
+
+    assert bytes_of(site, report.version_before) == FOUR
+    assert_level(site, pipeline, MANY)
+
+
+@pytest.mark.parametrize("there", [None, FOUR], ids=["gone", "cut short"])
+@pytest.mark.parametrize("how", [How(), DRY_RUN], ids=["done", "dry run"])
+def test_brake_asks_postgres_where_nothing_else_knows(site: Site, there: bytes | None, how: How) -> None:
+    with open_pipeline(site.config) as pipeline:
+        begin(site, pipeline, DUAL)
+        version = pipeline.export().manifest.key
+        site.put(MANY)
+        pipeline.sync()
+    shutil.rmtree(pipeline.csv.state_dir)
+    site.csv.unlink()
+    if there is not None:
+        site.put(there)
+
+    with open_pipeline(site.config) as pipeline:
+        with pytest.raises(ProtectedError) as braked:
+            pipeline.restore.version(version, how)
+
+        assert braked.value.code == "brake"
+        assert rendered(pipeline) == MANY
+        assert (site.csv.read_bytes() if site.csv.exists() else None) == there
+        assert pipeline.restore.version(version, ACCEPT_LOSS).equal
+        assert_level(site, pipeline, FOUR)
+
+
+@CSV_LEADS
+def test_write_that_a_script_has_put_back_is_kept(site: Site, pipeline: Pipeline, phase: Phase) -> None:
+    begin(site, pipeline, phase)
+    version = pipeline.export().manifest.key
+    stale = site.csv.read_bytes()
+    pipeline.write("2", {"name": "Acknowledged"})
+    replaced(site, stale.replace(b"Name 3", b"Theirs"))
+
+    report = pipeline.restore.version(version)
+
+    assert kept(report) == FOUR.replace(b"Name 2", b"Acknowledged").replace(b"Name 3", b"Theirs")
+    assert_level(site, pipeline, FOUR)
 
 
 # PostgreSQL is away, or was wiped
@@ -615,8 +693,11 @@ def test_original_needs_no_postgres(site: Site, remote: Pipeline, proxy: Proxy) 
 
     report = remote.restore.version(version)
 
-    assert (report.restored.sides, kept(report)) == ((Side.CSV,), before)
+    assert (report.restored.sides, report.kept) == ((Side.CSV,), None)
+    assert bytes_of(site, report.version_before) == before
     assert site.csv.read_bytes() == FOUR
+    remote.write("1", {"name": "Since"})
+    assert bytes_of(site, remote.export().manifest.key) == site.csv.read_bytes()
 
 
 def test_csv_that_cannot_follow_at_once_does_so_later(
@@ -685,6 +766,22 @@ def damage(site: Site, key: str, harm: str) -> None:
             path.write_bytes(path.read_bytes()[:-9])
         case _:
             path.unlink()
+
+
+@CSV_LEADS
+def test_drill_and_health_are_about_what_latest_names(site: Site, pipeline: Pipeline, phase: Phase) -> None:
+    begin(site, pipeline, phase)
+    version = pipeline.export().manifest.key
+    changed(site, pipeline)
+    before = pipeline.restore.version("latest").version_before
+
+    assert (pipeline.backups.drill_version().key, pipeline.versions.newest()) == (
+        version,
+        next(one.manifest for one in pipeline.listing() if one.key == version),
+    )
+    assert before == next(pipeline.listing()).key
+    damage(site, version, "bit")
+    assert not pipeline.backups.drill_version().passed
 
 
 # To a file
@@ -767,7 +864,7 @@ def test_latest_is_not_what_was_only_kept_before_a_restore(
 def test_stopped_by_a_brake_it_names_the_same_version_again(site: Site, pipeline: Pipeline) -> None:
     begin(site, pipeline, DUAL)
     version = pipeline.export().manifest.key
-    site.put(spelled(people([*"4321", *range(100, 130)])))
+    site.put(MANY)
     pipeline.sync()
     with pytest.raises(ProtectedError):
         pipeline.restore.version("latest")

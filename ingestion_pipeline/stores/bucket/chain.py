@@ -91,8 +91,9 @@ class Chain:
                 yield Version(entry.key, entry, amiss if unread else self._amiss(entry))
 
     def newest(self) -> Manifest | None:
-        """The newest version's manifest, if it has one that can be read; its bytes are not looked at."""
-        return next((one.manifest for one in self.listing(read=False) if one.manifest is not None), None)
+        """The manifest of the newest version that was published for itself; its bytes are not looked at."""
+        readable = (one for one in self.listing(read=False) if one.manifest is not None)
+        return next((one.manifest for one in readable if one.is_for_itself), None)
 
     @contextmanager
     def draft(self, form: Form) -> Iterator["VersionDraft"]:

@@ -311,17 +311,17 @@ class LockedCsv:
         """
         known = self._known()
         present = self._readable(known)
-        last = present or known
-        lost = gone(last, new)
-        if last is not None and brakes is not None and brakes.stop(lost, len(last.hashes)):
+        # Of a file that somebody has cut short, what was written last tells who was in it.
+        lost, of = max((gone(one, new), len(one.hashes)) for one in (known, present, new) if one is not None)
+        if brakes is not None and brakes.stop(lost, of):
             raise ProtectedError(
-                f"{lost} of {len(last.hashes)} rows would be gone",
+                f"{lost} of {of} rows would be gone",
                 code="brake",
                 place=Place(file=str(self.path)),
                 hint="If that is meant, run it again with --accept-loss; nothing has been changed.",
             )
         updated = None if present is None else changed(self.path, present, path, new)
-        return Weighed(len(new.hashes), gone(new, last), updated, lost)
+        return Weighed(len(new.hashes), gone(new, present or known), updated, lost)
 
     def restore(self, new: Draft, index: RowIndex, epoch: int) -> None:
         """Make the file one that it once was, for good: the other side is to be made equal to it.
