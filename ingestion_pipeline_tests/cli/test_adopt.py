@@ -235,6 +235,14 @@ SPELLINGS = [
         "from importlib import import_module\nm = import_module('ingestion_pipeline.legacy')",
     ),
     (
+        "import importlib\nimportlib.import_module('utils.csv_manager').safe_csv_read(1)",
+        "import importlib\nimportlib.import_module('ingestion_pipeline.legacy').safe_csv_read(1)",
+    ),
+    (
+        "from utils import csv_manager as m\nif m and m is not None:\n    m.safe_csv_read(1)",
+        "from ingestion_pipeline import legacy as m\nif m and m is not None:\n    m.safe_csv_read(1)",
+    ),
+    (
         "é = 1; from utils.csv_manager import CSVManager",
         "é = 1; from ingestion_pipeline.legacy import CSVManager",
     ),
@@ -272,6 +280,13 @@ LEFT_ALONE = [
     "from utils import (a,  # why\n    csv_manager,  # why not\n    b)",
     "m = __import__('utils.csv_manager')",
     "import importlib\nNAME = 'utils.csv_manager'\nm = importlib.import_module(NAME)",
+    "import importlib\nm = importlib.import_module('utils.csv_manager')\nm.helper()",
+    "import importlib\nimportlib.import_module('utils.csv_manager').helper()",
+    "import importlib\nprint(importlib.import_module('utils.csv_manager'))",
+    "from utils import csv_manager\nprint(csv_manager)",
+    "from utils import csv_manager\ngetattr(csv_manager, 'helper')",
+    "import utils.csv_manager as m\nother = m or None",
+    "from utils.csv_manager import *\nhelper()",
     "import importlib.util\ns = importlib.util.spec_from_file_location('x', 'utils/csv_manager.py')",
 ]
 
@@ -287,17 +302,90 @@ def test_what_a_line_cannot_say_is_left_to_people(tmp_path: Path, call: Call, te
     assert {one["what"] for one in answer.json["accesses"]} == {"imports"}
 
 
-def test_a_star_is_changed_only_where_legacy_has_all_that_is_used(tmp_path: Path, call: Call) -> None:
-    old = b"def safe_csv_read(path): ...\ndef sanitise(text): ...\n"
-    star = b"from utils.csv_manager import *\n"
-    laid(
-        {"utils/csv_manager.py": old, "a.py": star + b"safe_csv_read(1)\n", "b.py": star + b"sanitise(1)\n"},
-        tmp_path,
-    )
+OLD_MODULE = """
+import os
+import pandas as pd
+from pathlib import Path
 
-    found = call("adopt", str(tmp_path), "--json").json["accesses"]
+try:
+    import fcntl
+except ImportError:
+    LOCKS = False
+else:
+    LOCKS = True
+if os.name == "nt":
+    END = "x"
+with open(os.devnull) as nothing:
+    pass
 
-    assert [(one["file"], one["patched"]) for one in found] == [("a.py", True), ("b.py", False)]
+def safe_csv_read(path): ...
+def sanitise(text): ...
+
+if __name__ == "__main__":
+    args = []
+"""
+
+STARS = [
+    ("safe_csv_read(1)", True),
+    ("import pandas as pd\nfrom pathlib import Path\npd.x(Path(1))", True),
+    ("def f(os, LOCKS):\n    END = [fcntl for fcntl in os]\n    return END, LOCKS", True),
+    ("try:\n    import pandas as pd\nexcept ImportError:\n    pd = None\npd.x", True),
+    ("for os in []:\n    print(os)\nprint(args)", True),
+    ("sanitise(1)", False),
+    ("pd.x", False),
+    ("class A:\n    def f(self):\n        return os.x", False),
+    ("@fcntl.x\ndef f(): ...", False),
+    ("print(LOCKS)", False),
+    ("print(nothing)", False),
+    ("END = END + 'x'", False),
+    ("END += 'x'", False),
+    ("if 1:\n    import os\nos.x", False),
+    ("print(Path)\nfrom pathlib import Path", False),
+]
+
+
+@pytest.mark.parametrize(("text", "patched"), STARS)
+def test_a_star_is_changed_only_where_legacy_has_all_that_is_used(
+    tmp_path: Path, call: Call, text: str, *, patched: bool
+) -> None:
+    script = f"from utils.csv_manager import *\n{text}\n"
+    laid({"utils/csv_manager.py": OLD_MODULE.encode(), "a.py": script.encode()}, tmp_path)
+
+    (found,) = call("adopt", str(tmp_path), "--json").json["accesses"]
+
+    assert (found["file"], found["patched"]) == ("a.py", patched)
+    assert found["change"].startswith("not covered") is not patched
+
+
+STARS_OF_MORE = ["from .helpers import *\n", "__all__ = ['_helper']\ndef _helper(): ...\n"]
+
+
+@pytest.mark.parametrize("old", STARS_OF_MORE)
+def test_a_star_may_bring_what_the_module_does_not_define_in_public(
+    tmp_path: Path, call: Call, old: str
+) -> None:
+    script = b"from utils.csv_manager import *\nprint(_helper, __name__)\n"
+    laid({"utils/csv_manager.py": old.encode(), "a.py": script}, tmp_path)
+
+    (found,) = call("adopt", str(tmp_path), "--json").json["accesses"]
+
+    assert found["change"] == "not covered: legacy has no _helper"
+
+
+GIVEN_AWAY = [
+    "import utils.csv_manager as m\nm.safe_csv_read(1)\ngetattr(m, 'safe_csv_write')(1)",
+    "from utils import csv_manager as m\nm.safe_csv_read(1)\nprint(m)",
+]
+
+
+@pytest.mark.parametrize("text", GIVEN_AWAY)
+def test_a_module_that_is_given_away_may_write(tmp_path: Path, call: Call, text: str) -> None:
+    laid({"a.py": text.encode()}, tmp_path)
+
+    (found,) = call("adopt", str(tmp_path), "--json").json["accesses"]
+
+    assert (found["effect"], found["patched"]) == ("writes", False)
+    assert "by hand" in found["change"]
 
 
 def test_files_with_odd_names_are_patched_too(tmp_path: Path, program: Call) -> None:
@@ -366,6 +454,8 @@ GROWING = {
     + "open(x1)\n",
     "quotes.sh": "echo " + "'" * 5001 + "$(" * 300 + "\n",
     "steps.sh": "x=$(" * 2000 + ")" * 2000 + "\n",
+    "folders.sh": "pushd x; { " * 20_000 + ")\n" * 20_000,
+    "deeper.sh": "cd x\n" * 20_000,
 }
 
 

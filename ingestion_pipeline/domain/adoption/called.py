@@ -89,6 +89,7 @@ _SAME_PATH = {
     "typing.cast",
 }
 _PATHS = {"Path", "PurePath", "PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath", "AnyPath"}
+_SPELLED = {"os.sep": "/", "os.path.sep": "/", "os.curdir": ".", "os.pardir": ".."}
 _JOINS = {"os.path.join", "posixpath.join", "ntpath.join"}
 _HERE = {"os.getcwd", "pathlib.Path.cwd"}
 _DICTS = {"builtins.dict", "types.SimpleNamespace", "argparse.Namespace", "types.MappingProxyType"}
@@ -111,6 +112,11 @@ _SAME_METHODS = {
 def opened(called: Called, path: Value) -> Value:
     """The open file of a path."""
     return frozenset(Handle(each) for each in texts(path) if called.method) or UNKNOWN
+
+
+def symbol(name: str) -> Value:
+    """Something of a module outside the checkout, or its text where that is known."""
+    return text(_SPELLED[name]) if name in _SPELLED else one(Symbol(name))
 
 
 def joined(values: Sequence[Value]) -> Value:
@@ -169,8 +175,7 @@ def _collection(called: Called) -> Value | None:  # noqa: PLR0911 - one line per
     if called.name == "dataclasses.field" or called.name.endswith(".Field"):
         return called.argument(0, "default")
     if called.name == "shlex.split":
-        words = [each.text.split() for each in texts(called.argument(0, "s"))]
-        return union(*(items([text(word) for word in each]) for each in words))
+        return union(*(_words(each) for each in texts(called.argument(0, "s"))))
     if called.name in ("glob.glob", "glob.iglob"):
         return items([called.argument(0, "pathname")])
     if called.name == "builtins.vars":
@@ -182,6 +187,10 @@ def _collection(called: Called) -> Value | None:  # noqa: PLR0911 - one line per
     if called.name == "builtins.zip":
         return items([items([elements(value) for value in called.args])])
     return None
+
+
+def _words(whole: Text) -> Value:
+    return items([text(word, whole.origin, loose=whole.loose) for word in whole.text.split()])
 
 
 def _table_of(called: Called) -> Value:
@@ -265,6 +274,8 @@ def _of_text(called: Called) -> Value:  # noqa: PLR0911 - one line per kind of m
         return _formatted(called)
     if method == "join":
         return _strung(called)
+    if method == "split" and not called.args and not called.keywords:
+        return union(*(_words(each) for each in texts(receiver)))
     if method == "replace" and len(called.args) > 1:
         return combine([receiver, *called.args[:2]], lambda chosen: chosen[0].replace(chosen[1], chosen[2]))
     if method == "open":

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 from ingestion_pipeline.domain.adoption.access import Access, Certainty, Unreadable, Use, What
 from ingestion_pipeline.domain.adoption.called import Called
 from ingestion_pipeline.domain.adoption.expressions import Expressions
-from ingestion_pipeline.domain.adoption.imports import Imports, OldImport, public_names
+from ingestion_pipeline.domain.adoption.imports import Imports, OldImport
 from ingestion_pipeline.domain.adoption.modules import Modules, is_old_file
 from ingestion_pipeline.domain.adoption.programs import ProgramCalls
 from ingestion_pipeline.domain.adoption.shell import ShellReader
 from ingestion_pipeline.domain.adoption.shell_files import Form, Named, form, pieces
+from ingestion_pipeline.domain.adoption.shell_folders import Folders
 from ingestion_pipeline.domain.adoption.spelling import Spelled, spelled
+from ingestion_pipeline.domain.adoption.star import public_names
 from ingestion_pipeline.domain.adoption.statements import Statements
 from ingestion_pipeline.domain.adoption.target import Target
 from ingestion_pipeline.domain.adoption.values import Facts
@@ -192,7 +194,7 @@ class Checkout:
                     yield _access(file, piece.line, piece.column, use, What.SHELL)
                 continue
             if kind is not Form.SHELL:
-                reader.folder = ""
+                reader.folders = Folders()
             for line, column, use in reader.script(piece.text, piece.names):
                 shift = piece.indent if line == 1 or kind is Form.WORKFLOW else 0
                 yield _access(file, piece.line + line - 1, column + shift, use, What.SHELL)

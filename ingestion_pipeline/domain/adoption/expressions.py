@@ -44,6 +44,7 @@ from ingestion_pipeline.domain.adoption.values import (
 
 _OPTION_NAMES = {"args", "arguments", "opts", "options", "namespace", "ns", "flags", "parsed"}
 _HIGHER = {"partial", "submit", "to_thread", "run_in_executor", "apply_async", "call_soon", "map", "starmap"}
+_GOES = {"os.chdir", "contextlib.chdir"}
 _MOST_BITS = 64
 _HIGHEST = 60
 
@@ -156,7 +157,7 @@ class Expressions:
             case Symbol(dotted) if name == "output_csv":
                 return one(Key((dotted.rpartition(".")[2], name)))
             case Symbol(dotted):
-                return one(Symbol(f"{dotted}.{name}"))
+                return calls.symbol(f"{dotted}.{name}")
             case Instance(kind):
                 return self._of_kind(kind, name, f"self.{name}")
             case Kind():
@@ -314,6 +315,7 @@ class Expressions:
                 scope.bind(where.value.id, table([*kept, *((key, value) for key in keys)]))
 
     def _call(self, node: ast.Call, scope: Scope) -> Value:
+        node = _without_getattr(node)
         receiver = self.value(node.func.value, scope) if isinstance(node.func, ast.Attribute) else NOTHING
         callees = self.value(node.func, scope) if not isinstance(node.func, ast.Attribute) else None
         if callees is None:
@@ -403,6 +405,9 @@ class Expressions:
             *self.shell(called, self.target),
         ):
             self.record(node, use)
+        if dotted in _GOES:
+            for each in texts(called.argument(0, "path")):
+                self.target = self.target.seen_from(each.text)
         if uses.is_open(called):
             return calls.opened(called, called.argument(0, "file", "filename"))
         if last in _HIGHER or last == "Thread":
@@ -463,6 +468,16 @@ class Expressions:
             for name, value in given.items():
                 where = self.found.attributes.setdefault(kind, {})
                 note(where, name, from_origin(value, f"{kind.name}.{name}", loose=True))
+
+
+def _without_getattr(node: ast.Call) -> ast.Call:
+    """`getattr(x, "name")(…)` as `x.name(…)`."""
+    match node.func:
+        case ast.Call(func=ast.Name(id="getattr"), args=[owner, ast.Constant(value=str(name))]):
+            named = ast.copy_location(ast.Attribute(owner, name, ast.Load()), node.func)
+            return ast.copy_location(ast.Call(named, node.args, node.keywords), node)
+        case _:
+            return node
 
 
 def _literals(nodes: Sequence[ast.expr]) -> list[str]:

@@ -15,6 +15,7 @@ from ingestion_pipeline.domain.adoption.modules import (
     absolute,
 )
 from ingestion_pipeline.domain.adoption.spelling import Edit, Spelled
+from ingestion_pipeline.domain.adoption.star import taken
 
 _READERS = {
     "DownloadResult",
@@ -28,6 +29,7 @@ _READERS = {
     "load_output_csv",
     "safe_csv_read",
 }
+_HANDED = f"look at it by hand: the module is passed on or looked into; legacy is {NEW_MODULE}"
 _GAP = r"(?:\s|\\\r?\n)*"
 _FROM = re.compile(rf"from(?P<gap>{_GAP})(?P<module>[.\w](?:[.\w]|{_GAP}(?=[.\w]))*?){_GAP}\bimport\b")
 _LITERAL = re.compile(r"(?P<open>[uUrR]?(?P<quote>'''|\"\"\"|'|\"))(?P<name>[\w.]+)(?P=quote)")
@@ -79,7 +81,7 @@ class Imports:
         tree: Its code.
         spelled: Its text.
         modules: The checkout's modules.
-        old_names: What the old module defines, where the checkout has it; for `import *`.
+        old_names: What `import *` may bring of the old module, where the checkout has it.
     """
 
     file: str
@@ -115,7 +117,7 @@ class Imports:
     def _names_from(self, node: ast.ImportFrom) -> OldImport:
         names = [alias.name for alias in node.names]
         star = names == ["*"]
-        used = sorted(self._used() & self.old_names) if star else names
+        used = taken(self.tree, self.spelled.text, self.old_names) if star else names
         missing = [name for name in used if name not in LEGACY]
         how = f"import of {', '.join(names)}"
         effect = What.READS if set(used) <= _READERS and used else What.WRITES
@@ -126,9 +128,6 @@ class Imports:
             return self._by_hand(node, how, effect, f"import them from {NEW_MODULE}")
         edits = (Edit(span[0], span[1], span[2] + NEW_MODULE),)
         return self._patched(node, how, effect, edits, f"from {NEW_MODULE} import {', '.join(names)}")
-
-    def _used(self) -> set[str]:
-        return {node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name)}
 
     def _module_span(self, node: ast.ImportFrom) -> tuple[int, int, str] | None:
         """Where the module of a `from` stands, and the space that is missing before it."""
@@ -143,11 +142,11 @@ class Imports:
         alias = node.names[place]
         bound = alias.asname or alias.name
         how, line = f"import of the module {OLD_MODULE}", f"from {NEW_PACKAGE} import {NEW_NAME} as {bound}"
-        missing = self._missing(bound)
+        obstacle = self._obstacle(bound)
         span = self._module_span(node)
         edits: Sequence[Edit] = ()
-        if missing:
-            line = f"not covered: legacy has no {', '.join(missing)}"
+        if obstacle:
+            line = obstacle
         elif span is not None and len(node.names) == 1:
             start, end = self._span(alias)
             edits = (
@@ -184,10 +183,9 @@ class Imports:
                 yield self._by_hand(node, how, What.WRITES, line)
                 continue
             bound = alias.asname or alias.name
-            missing = self._missing(bound)
-            if missing:
-                line = f"not covered: legacy has no {', '.join(missing)}"
-                yield self._by_hand(node, how, self._effect(bound), line)
+            obstacle = self._obstacle(bound)
+            if obstacle:
+                yield self._by_hand(node, how, self._effect(bound), obstacle)
                 continue
             start, end = self._span(alias)
             line = f"{NEW_MODULE} as {bound}"
@@ -208,8 +206,9 @@ class Imports:
         how, line = f"import of the module {name} by a call", f'import_module("{NEW_MODULE}")'
         start, end = self._span(literal)
         found = _LITERAL.fullmatch(self.spelled.text, start, end)
-        if found is None or not patchable:
-            yield self._by_hand(node, how, What.WRITES, line)
+        obstacle = self._obstacle_of_call(node) if patchable else line
+        if found is None or obstacle:
+            yield self._by_hand(node, how, What.WRITES, obstacle or line)
             return
         edits = (Edit(found.start("name"), found.end("name"), NEW_MODULE),)
         yield self._patched(node, how, What.WRITES, edits, line)
@@ -222,12 +221,43 @@ class Imports:
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == bound
         }
 
-    def _missing(self, bound: str) -> list[str]:
-        return sorted(self._attributes(bound) - set(LEGACY))
+    def _obstacle(self, bound: str) -> str:
+        """Why the module that a name stands for cannot simply be another one; empty where it can."""
+        missing = sorted(self._attributes(bound) - set(LEGACY))
+        if missing:
+            return f"not covered: legacy has no {', '.join(missing)}"
+        return _HANDED if self._is_handed(bound) else ""
+
+    def _obstacle_of_call(self, call: ast.Call) -> str:
+        """The same for the module that a call gives."""
+        for node in ast.walk(self.tree):
+            match node:
+                case (
+                    ast.Assign(targets=[ast.Name(id=bound)], value=value)
+                    | ast.AnnAssign(target=ast.Name(id=bound), value=value)
+                ) if value is call:
+                    return self._obstacle(bound)
+                case ast.Attribute(value=value, attr=attr) if value is call:
+                    return "" if attr in LEGACY else f"not covered: legacy has no {attr}"
+                case ast.Expr(value=value) if value is call:
+                    return ""
+        return _HANDED
+
+    def _is_handed(self, bound: str) -> bool:
+        """Whether the module itself goes elsewhere, where anything may be taken from it."""
+        looked_at = {id(each) for node in ast.walk(self.tree) for each in _looked_at(node)}
+        return any(
+            isinstance(node, ast.Name)
+            and node.id == bound
+            and isinstance(node.ctx, ast.Load)
+            and id(node) not in looked_at
+            for node in ast.walk(self.tree)
+        )
 
     def _effect(self, bound: str) -> What:
         used = self._attributes(bound)
-        return What.READS if used and used <= _READERS else What.WRITES
+        only_reads = used and used <= _READERS and not self._is_handed(bound)
+        return What.READS if only_reads else What.WRITES
 
     def _span(self, node: ast.alias | ast.expr) -> tuple[int, int]:
         end_line, end_column = node.end_lineno or node.lineno, node.end_col_offset or node.col_offset
@@ -242,15 +272,16 @@ class Imports:
         return OldImport(node.lineno, node.col_offset, how, effect, (), change)
 
 
-def public_names(tree: ast.Module) -> frozenset[str]:
-    """What `import *` brings from a module, unless it says otherwise in `__all__`."""
-    found = set()
-    for node in tree.body:
-        match node:
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                found.add(name)
-            case ast.Assign(targets=targets):
-                found |= {target.id for target in targets if isinstance(target, ast.Name)}
-            case ast.AnnAssign(target=ast.Name(id=name)):
-                found.add(name)
-    return frozenset(name for name in found if not name.startswith("_"))
+def _looked_at(node: ast.AST) -> Sequence[ast.expr]:
+    """The parts that do not go anywhere: asked for a name, or whether they are there at all."""
+    match node:
+        case ast.Attribute(value=value) | ast.Expr(value=value):
+            return [value]
+        case ast.If(test=test) | ast.IfExp(test=test) | ast.UnaryOp(op=ast.Not(), operand=test):
+            return [test]
+        case ast.Compare(left=left, comparators=others):
+            return [left, *others]
+        case ast.BoolOp(op=ast.And(), values=values):
+            return values[:-1]
+        case _:
+            return []

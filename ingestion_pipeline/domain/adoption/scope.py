@@ -1,7 +1,7 @@
 """Names and what they stand for, function by function."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from ingestion_pipeline.domain.adoption.values import UNKNOWN, Function, Kind, Symbol, Value, one
@@ -59,10 +59,10 @@ class Scope:
         scope.names[name] = value
 
 
-def bound(function: FunctionNode) -> frozenset[str]:
-    """The names that a function binds."""
+def bound(body: Iterable[ast.stmt]) -> frozenset[str]:
+    """The names that a body binds."""
     found = set()
-    for node in _inside(function.body):
+    for node in inside(body):
         match node:
             case ast.Name(id=name, ctx=ast.Store()):
                 found.add(name)
@@ -75,7 +75,7 @@ def bound(function: FunctionNode) -> frozenset[str]:
     return frozenset(found)
 
 
-def _inside(body: list[ast.stmt]) -> Iterator[ast.AST]:
+def inside(body: Iterable[ast.stmt]) -> Iterator[ast.AST]:
     """What stands in a body, without what stands in functions and classes inside of it."""
     waiting: list[ast.AST] = list(body)
     while waiting:

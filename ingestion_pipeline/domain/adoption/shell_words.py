@@ -15,6 +15,7 @@ _DUPLICATES = {">&", "<&"}
 _DECLARES = {"export", "readonly", "local", "declare", "typeset"}
 _LEADS = {"if", "then", "else", "elif", "do", "while", "until", "!", "{", "time", "sudo", "exec", "nohup"}
 _LEADS |= {"command", "builtin", "env", "nice", "ionice", "xargs", "stdbuf"}
+_MARKS = {"if", "then", "else", "elif", "fi", "do", "while", "until", "done", "esac", "{", "}"}
 LONGEST = 4000
 
 
@@ -43,11 +44,14 @@ class Command:
         words: Its name and arguments.
         redirections: Operator and file.
         document: What `<<` gives it, and the line on which that begins.
+        marks: The operators and the words of the shell's own between it and the command before; `()` is what
+            makes a function.
     """
 
     words: list[Word] = field(default_factory=list)
     redirections: list[tuple[str, Word]] = field(default_factory=list)
     document: tuple[str, int] | None = None
+    marks: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -66,6 +70,7 @@ class Shell:
     _line_start: int = 0
     _documents: list[tuple[Command, str]] = field(default_factory=list)
     _inner: list[tuple[str, int]] = field(default_factory=list)
+    _marks: list[str] = field(default_factory=list)
 
     def commands(self) -> Iterator[Command]:
         """The commands, one after the other, with those within `$(…)`."""
@@ -80,13 +85,10 @@ class Shell:
             operator = ""
             if each == "\n":
                 self._read_documents()
-            elif self._documents:
-                # The rest of the line comes before what `<<` gives.
-                yield from self._finished(command, late=True)
-                command = Command()
-                continue
-            yield from self._finished(command)
+            # The rest of the line comes before what `<<` gives.
+            yield from self._finished(command, late=bool(self._documents))
             command = Command()
+            self._mark(each)
         self._read_documents()
         yield from self._finished(command)
 
@@ -96,19 +98,44 @@ class Shell:
         elif operator in _REDIRECTIONS:
             command.redirections.append((operator, word))
         elif operator == "":
-            command.words.append(word)
+            self._take_word(command.words, word)
         return ""
+
+    def _take_word(self, words: list[Word], word: Word) -> None:
+        begins = not words and not word.quoted
+        if begins and word.text in _MARKS:
+            self._marks.append(word.text)
+        elif word.text == "{" and words and words[0].text == "function":
+            self._marks += ["()", "{"]
+            words.clear()
+        else:
+            if begins and word.text == "case":
+                self._marks.append(word.text)
+            words.append(word)
+
+    def _mark(self, operator: str) -> None:
+        before = self._marks[-1:]
+        if operator == ")" and before == ["("]:
+            self._marks[-1] = "()"
+        elif operator != "\n" or before not in (["&&"], ["||"], ["|"]):
+            self._marks.append(operator)
+
+    def _marked(self, command: Command) -> Command:
+        command.marks, self._marks = (*self._marks, *command.marks), []
+        return command
 
     def _finished(self, command: Command, *, late: bool = False) -> Iterator[Command]:
         inner, self._inner = self._inner, []
         for text, line in inner:
+            self._marks.append("(")
             for each in Shell(text, dict(self.names)).commands():
-                yield _moved(each, line - 1)
+                yield self._marked(_moved(each, line - 1))
+            self._marks.append(")")
         self._assign(command)
         if late:
             self._read_ahead(command)
         if command.words or command.redirections:
-            yield command
+            yield self._marked(command)
 
     def _read_ahead(self, command: Command) -> None:
         """A document of a command that ends before its line does: found without going there."""
@@ -296,4 +323,4 @@ def _moved(command: Command, lines: int) -> Command:
 
     document = command.document and (command.document[0], command.document[1] + lines)
     redirections = [(operator, moved(word)) for operator, word in command.redirections]
-    return Command([moved(word) for word in command.words], redirections, document)
+    return Command([moved(word) for word in command.words], redirections, document, command.marks)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ingestion_pipeline.domain.adoption import called as calls
 from ingestion_pipeline.domain.adoption.expressions import Expressions
 from ingestion_pipeline.domain.adoption.modules import absolute
 from ingestion_pipeline.domain.adoption.scope import FunctionNode, Scope, bound, parameters
@@ -202,7 +203,7 @@ class Statements:
         self.of.found.signatures[function] = tuple(name for name, _ in pairs)[is_method:]
         self.of.found.returned.setdefault(function, NOTHING)
         inside = Scope(
-            own=bound(node), above=scope.outside(), qualified=scope.inner(node.name), function=function
+            own=bound(node.body), above=scope.outside(), qualified=scope.inner(node.name), function=function
         )
         where = self.of.found.parameters.setdefault(function, {})
         for name, default in pairs:
@@ -290,7 +291,7 @@ class Statements:
                 return found
         if inner is not None:
             return one(Module(inner))
-        return one(Symbol(f"{module}.{name}" if module else name))
+        return calls.symbol(f"{module}.{name}" if module else name)
 
 
 def _loaded(target: ast.expr) -> ast.expr:

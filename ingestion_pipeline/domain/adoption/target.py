@@ -5,7 +5,7 @@ checkout's folder, a part that nobody knows, and a folder that is surely another
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from ingestion_pipeline.domain.adoption.access import Certainty
@@ -13,6 +13,9 @@ from ingestion_pipeline.domain.adoption.access import Certainty
 UNKNOWN_PART = "\x00"
 ROOT = "\x01"
 ELSEWHERE = "\x02"
+MOST_FOLDERS = 8
+"""Folders that code is followed to."""
+
 _MARKERS = str.maketrans("", "", UNKNOWN_PART + ROOT + ELSEWHERE)
 _WILD = re.compile(r"[*?\[]")
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -67,10 +70,12 @@ class Target:
     Attributes:
         path: As it is configured: from the checkout's folder, or absolute.
         root: The checkout's folder, absolute.
+        folders: Where the code may have gone, besides the checkout's folder.
     """
 
     path: str
     root: str
+    folders: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -91,6 +96,18 @@ class Target:
 
     def match(self, text: str) -> Certainty | None:
         """Whether a path is the CSV's; None when it is another file's."""
+        found = self._match(text)
+        if found is None and any(self._match(join(folder, text)) for folder in self.folders):
+            return Certainty.LIKELY
+        return found
+
+    def seen_from(self, folder: str) -> "Target":
+        """The same for code that goes to a folder; one whose name nobody knows says nothing."""
+        if UNKNOWN_PART in name(folder) or folder in self.folders or len(self.folders) == MOST_FOLDERS:
+            return self
+        return replace(self, folders=(*self.folders, folder))
+
+    def _match(self, text: str) -> Certainty | None:
         if ELSEWHERE in text or "://" in text or not text:
             return None
         found = parts(text)
@@ -155,6 +172,11 @@ class Target:
         """Whether a path is the folder that the CSV lies in, below the checkout's."""
         found = [part for part in parts(text) if part not in ("..", ROOT)]
         return bool(self._parts[:-1]) and found == self._parts[:-1]
+
+    def is_below(self, text: str) -> bool:
+        """Whether the CSV lies somewhere in a folder of the checkout."""
+        found = [part for part in parts(text) if part not in ("..", ROOT)]
+        return not self._foreign and found == self._parts[: len(found)] and len(found) < len(self._parts)
 
     def mentioned(self, text: str) -> bool:
         """Whether a text of another language names the CSV between its words."""

@@ -1,7 +1,7 @@
 """Which calls read, write or remove a file, and whether that file is the CSV."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ingestion_pipeline.domain.adoption.access import Certainty, Use, What
 from ingestion_pipeline.domain.adoption.called import Called
@@ -49,6 +49,8 @@ _FUNCTIONS: Mapping[str, tuple[_Argument, ...]] = {
     "os.remove": (_removes(0, "path"),),
     "os.unlink": (_removes(0, "path"),),
     "os.truncate": (_writes(0, "path"),),
+    "os.link": (_writes(1, "dst"),),
+    "os.symlink": (_writes(1, "dst"),),
     "shutil.copy": _COPY,
     "shutil.copy2": _COPY,
     "shutil.copyfile": _COPY,
@@ -78,6 +80,8 @@ _ON_PATHS: Mapping[str, tuple[What, str]] = {
     "write_text": (What.WRITES, ROWS_CHANGE),
     "write_bytes": (What.WRITES, ROWS_CHANGE),
     "touch": (What.WRITES, REMOVE_CHANGE),
+    "symlink_to": (What.WRITES, REMOVE_CHANGE),
+    "hardlink_to": (What.WRITES, REMOVE_CHANGE),
     "unlink": (What.REMOVES, REMOVE_CHANGE),
 }
 _OPENS = {
@@ -92,6 +96,7 @@ _OPENS = {
     "fileinput.input": -1,
     "fileinput.FileInput": -1,
 }
+_CLASSES = {"DataFrame", "Series", "LazyFrame", "Path", "PosixPath", "WindowsPath"}
 _MODES = frozenset("rwabxt+U")
 
 
@@ -102,6 +107,7 @@ def is_open(called: Called) -> bool:
 
 def uses(called: Called, target: Target) -> Iterator[Use]:
     """What a call does to the CSV."""
+    called = _of_first(called)
     if is_open(called):
         yield from _opening(called, target)
     elif called.name in _FUNCTIONS:
@@ -116,6 +122,18 @@ def uses(called: Called, target: Target) -> Iterator[Use]:
         yield Use(What.READS, "load_output_csv() from elsewhere", Certainty.LIKELY, READ_CHANGE)
     else:
         yield from _on_path(called, target)
+
+
+def _of_first(called: Called) -> Called:
+    """A method that is called by its class is one of its first argument: `DataFrame.to_csv(frame, path)`."""
+    if called.name.rpartition(".")[0].rpartition(".")[2] not in _CLASSES or not called.args:
+        return called
+    if called.method not in (*_METHODS, *_ON_PATHS, "open", "rename", "replace"):
+        return called
+    parts = {
+        key - 1 if isinstance(key, int) else key: part for key, part in called.parts.items() if key != -1
+    }
+    return replace(called, name="", receiver=called.args[0], args=called.args[1:], parts=parts)
 
 
 def _passing(called: Called, arguments: tuple[_Argument, ...], shown: str, target: Target) -> Iterator[Use]:

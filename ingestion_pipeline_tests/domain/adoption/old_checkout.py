@@ -159,6 +159,19 @@ shutil.copy2("backups/output.csv", "outputs/output.csv")  # TOUCHES: writes
 shutil.copyfile("backups/a.csv", "backups/b.csv")
 shutil.move("outputs/output.csv", "backups/")  # TOUCHES: removes
 shutil.copy("backups/output.csv", "outputs")  # TOUCHES: writes?
+os.link("backups/output.csv", "outputs/output.csv")  # TOUCHES: writes
+os.symlink("backups/output.csv", dst="outputs/output.csv")  # TOUCHES: writes
+os.symlink("outputs/output.csv", "linked.csv")
+Path("outputs/output.csv").symlink_to("backups/output.csv")  # TOUCHES: writes
+getattr(frame, "to_csv")("outputs/output.csv")  # TOUCHES: writes
+getattr(frame, "to_csv")("outputs/links.csv")
+getattr(frame, "describe")("outputs/output.csv")
+pd.DataFrame.to_csv(frame, "outputs/output.csv")  # TOUCHES: writes
+pd.DataFrame.to_csv(frame, path_or_buf="outputs/output.csv")  # TOUCHES: writes
+pd.DataFrame.to_csv(frame, "outputs/links.csv")
+Path.unlink("outputs/output.csv")  # TOUCHES: removes
+Path.write_text(Path("outputs/output.csv"), "x")  # TOUCHES: writes
+Path.write_text(Path("outputs/links.csv"), "outputs/output.csv")
 """
 
 FILES["scripts/variables.py"] = """
@@ -181,6 +194,10 @@ pd.read_csv(TEMPLATE % (FOLDER, "links"))
 pd.read_csv(FORM.format(FOLDER, name=NAME))  # TOUCHES: reads
 pd.read_csv(os.sep.join(["x", "output.csv"]))
 pd.read_csv("/".join([FOLDER, "output.csv"]))  # TOUCHES: reads
+pd.read_csv(os.sep.join([FOLDER, "output.csv"]))  # TOUCHES: reads
+pd.read_csv(FOLDER + os.sep + "output.csv")  # TOUCHES: reads
+pd.read_csv(FOLDER + os.path.sep + "output.csv")  # TOUCHES: reads
+pd.read_csv(FOLDER + os.extsep + "output.csv")
 
 path = "outputs/output.csv"
 open(path)  # TOUCHES: reads
@@ -425,6 +442,12 @@ os.popen("cat outputs/links.csv")
 subprocess.Popen(["bash", "-c", "tail -1 outputs/output.csv"])  # TOUCHES: shell
 subprocess.run(["python", "scripts/report.py", "--csv", CSV])  # TOUCHES: shell?
 subprocess.run(["python", "-c", "print(open('outputs/output.csv').read())"])  # TOUCHES: shell
+subprocess.run("cp x outputs/output.csv".split())  # TOUCHES: shell
+subprocess.run("cp x outputs/links.csv".split(), check=True)
+subprocess.run(["cp", "x", "output.csv"], cwd="outputs")  # TOUCHES: shell
+subprocess.run("cp x output.csv", shell=True, cwd=os.path.join("outputs", ""))  # TOUCHES: shell
+subprocess.run(["cp", "x", "outputs/output.csv"], cwd="work")
+subprocess.run(["cp", "x", "output.csv"])
 print("cp outputs/output.csv backup.csv")
 
 
@@ -438,6 +461,21 @@ command.append(CSV)
 command.extend(["backup.csv"])
 subprocess.run(command)  # TOUCHES: shell
 subprocess.run(shlex.split(f"mv new.csv {CSV}"))  # TOUCHES: shell
+"""
+
+FILES["scripts/elsewhere.py"] = """
+import os
+import sys
+
+open("output.csv", "w")
+os.chdir(sys.argv[1])
+open("output.csv", "w")
+os.chdir("outputs")
+open("output.csv", "w")  # TOUCHES: writes?
+open("links.csv", "w")
+open("/srv/output.csv", "w")
+os.chdir("..")
+open("outputs/output.csv", "w")  # TOUCHES: writes
 """
 
 FILES["scripts/handed.py"] = """
@@ -542,6 +580,84 @@ python scripts/report.py --csv=outputs/output.csv  # TOUCHES: shell?
 (cd outputs && rm output.csv)  # TOUCHES: shell
 rm -rf archive/outputs/output.csv other.csv
 rm archive/output.csv
+"""
+
+FILES["bin/folders.sh"] = """#!/bin/bash
+(cd outputs; ls)
+cp x outputs/output.csv  # TOUCHES: shell
+HERE=$(cd outputs && pwd)
+cp x outputs/output.csv  # TOUCHES: shell
+cp x output.csv
+(case $1 in a) cd work ;; *) ls ;; esac; cp x outputs/output.csv)  # TOUCHES: shell?
+cp x outputs/output.csv  # TOUCHES: shell
+cd work && start; cp x outputs/output.csv
+cd -
+cp x outputs/output.csv  # TOUCHES: shell
+cd app && start &
+cp x outputs/output.csv  # TOUCHES: shell
+pushd outputs
+cp x output.csv  # TOUCHES: shell
+popd
+cp x outputs/output.csv  # TOUCHES: shell
+cd outputs || { echo "no folder"; exit 1; }
+cp x output.csv  # TOUCHES: shell
+cd ..
+cp x outputs/output.csv  # TOUCHES: shell
+{ cd outputs; ls; }
+cp x output.csv  # TOUCHES: shell
+cd ..
+if cd outputs; then cp x output.csv; else cp x outputs/output.csv; fi  # TOUCHES: shell
+cp x outputs/output.csv  # TOUCHES: shell?
+cp x output.csv  # TOUCHES: shell?
+"""
+
+FILES["bin/functions.sh"] = """#!/bin/bash
+work() {
+  cd work
+  cp x outputs/output.csv
+}
+cp x outputs/output.csv  # TOUCHES: shell?
+"""
+
+FILES["bin/loops.sh"] = """#!/bin/bash
+for each in a b; do
+  cd work
+  cp x outputs/output.csv
+done
+cp x outputs/output.csv  # TOUCHES: shell?
+"""
+
+FILES["bin/perhaps.sh"] = """#!/bin/bash
+[ -d work ] && cd work && cp x outputs/output.csv
+cp x outputs/output.csv  # TOUCHES: shell?
+"""
+
+FILES["bin/cases.sh"] = """#!/bin/bash
+case $1 in
+  a) cd work; cp x outputs/output.csv ;;
+  b) cp x outputs/output.csv ;;  # TOUCHES: shell
+esac
+cp x outputs/output.csv  # TOUCHES: shell?
+"""
+
+FILES["bin/more.sh"] = """#!/bin/bash
+git checkout main
+git add outputs/output.csv
+git restore --staged outputs/output.csv
+git checkout -- outputs/output.csv  # TOUCHES: shell
+git restore outputs/output.csv  # TOUCHES: shell
+git rm -q outputs/output.csv  # TOUCHES: shell
+find outputs -name '*.csv'
+find outputs -name '*.json' -delete
+find outputs ! -name output.csv -delete
+find . -maxdepth 1 -name '*.csv' -delete
+find archive -name '*.csv' -delete
+find outputs -name '*.csv' -delete  # TOUCHES: shell?
+find . -type f -name '*.csv' -exec rm {} \\;  # TOUCHES: shell?
+cp -t outputs output.csv  # TOUCHES: shell?
+cp --target-directory=outputs links.csv
+eval "cp x outputs/output.csv"  # TOUCHES: shell
+wget https://example.org/outputs/output.csv
 """
 
 FILES["Makefile"] = """
