@@ -150,7 +150,8 @@ def test_restore_that_dies_at_any_step_was_made_or_not(
     assert survey.look()
     assert set(made) == {True, False}
     assert made == sorted(made)
-    assert len(made) >= 5
+    # In original nothing is asked of PostgreSQL, whose commits are steps of the other phases.
+    assert len(made) >= (4 if phase is Phase.ORIGINAL else 5)
 
 
 def killed(settings: Settings, version: str, at: int, after: bool) -> None:  # noqa: FBT001 - another process's
