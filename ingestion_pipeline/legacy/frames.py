@@ -218,9 +218,9 @@ def known_after(before: Cells, found: Difference, left: Collection[str]) -> Cell
     """
     if found.others is None:
         return found.cells.with_columns_of(before).with_rows_of(before, left)
+    nothing = _missing(len(before))
     for name, (others, objects) in found.others.items():
         written = [text(row_id) not in left for row_id in before.row_ids[others]] if left else slice(None)
-        nothing = _missing(len(before))
         if found.cells.columns[name] is nothing and not left:
             before.columns[name] = nothing
         elif len(others):

@@ -82,7 +82,7 @@ def export(  # noqa: PLR0913 - what it works on, and what its manifest says
                     raise stale_epoch(state.epoch)
                 pinned = stack.enter_context(csv.pinned())
         kept = before is not None or state.phase is Phase.ORIGINAL
-        if pinned is not None and (kept or snapshot is None):
+        if pinned is not None and kept:
             # What is kept of a CSV that leads is its own bytes, whatever its follower has.
             rows, dialect = _copy(pinned, Counted(draft, progress))
         else:

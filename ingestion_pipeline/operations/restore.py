@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -140,9 +139,12 @@ def _weigh_in_postgres(held: HeldCsv, tables: Callable[[], Tables], incoming: In
     Raises:
         ProtectedError: Too many would be.
     """
-    # Where it is away, only the CSV is restored.
-    with suppress(UnavailableError):
+    try:
         _load(held, tables(), incoming, replace(order, dry_run=True, progress=None))
+    except UnavailableError as error:
+        # Where it is away, only the CSV is restored; busy, it has yet to say.
+        if error.code == "postgres_busy":
+            raise
 
 
 def _into_postgres(csv: Csv, held: HeldCsv, tables: Tables, incoming: Incoming, order: Order) -> Restored:

@@ -79,6 +79,17 @@ def begin(site: Site, pipeline: Pipeline, phase: Phase, file: bytes = FOUR) -> N
         lead(pipeline, phase)
 
 
+def outgrown(site: Site, pipeline: Pipeline, phase: Phase) -> str:
+    """Put a site with a version of four people into a phase with many; gives the version."""
+    begin(site, pipeline, DUAL)
+    version = pipeline.export().manifest.key
+    site.put(MANY)
+    pipeline.sync()
+    if phase is not DUAL:
+        lead(pipeline, phase)
+    return version
+
+
 def leading(site: Site, pipeline: Pipeline) -> bytes:
     """What the side that leads holds."""
     side = pipeline.in_force().phase.authority
@@ -455,12 +466,7 @@ def test_ledger_and_journal_are_gone_too(site: Site, phase: Phase) -> None:
 def test_brake_stops_before_anything_is_changed(
     site: Site, pipeline: Pipeline, phase: Phase, how: How
 ) -> None:
-    begin(site, pipeline, DUAL)
-    version = pipeline.export().manifest.key
-    site.put(MANY)
-    pipeline.sync()
-    if phase is not DUAL:
-        lead(pipeline, phase)
+    version = outgrown(site, pipeline, phase)
 
     with pytest.raises(ProtectedError) as braked:
         pipeline.restore.version(version, how)
@@ -494,12 +500,7 @@ def test_brake_knows_the_file_that_was_lost(site: Site, four: Pipeline) -> None:
 def test_brake_knows_the_file_that_somebody_cut_short(
     site: Site, pipeline: Pipeline, phase: Phase, how: How
 ) -> None:
-    begin(site, pipeline, DUAL)
-    version = pipeline.export().manifest.key
-    site.put(MANY)
-    pipeline.sync()
-    if phase is ORIGINAL:
-        lead(pipeline, ORIGINAL)
+    version = outgrown(site, pipeline, phase)
     pipeline.write("1", {"name": "Last"})
     replaced(site, FOUR)
 
@@ -529,10 +530,7 @@ def test_file_that_was_cut_short_comes_back_whole(site: Site, pipeline: Pipeline
 @pytest.mark.parametrize("how", [How(), DRY_RUN], ids=["done", "dry run"])
 def test_brake_asks_postgres_where_nothing_else_knows(site: Site, there: bytes | None, how: How) -> None:
     with open_pipeline(site.config) as pipeline:
-        begin(site, pipeline, DUAL)
-        version = pipeline.export().manifest.key
-        site.put(MANY)
-        pipeline.sync()
+        version = outgrown(site, pipeline, DUAL)
     shutil.rmtree(pipeline.csv.state_dir)
     site.csv.unlink()
     if there is not None:
