@@ -57,13 +57,13 @@ class Order:
     """What is to be written, and when to die.
 
     Attributes:
-        writes: Each write's own id, its row_id and its cells.
+        writes: Each write's own id where it has one, its row_id and its cells.
         at: The step to die at, from 1; 0 to live.
         after: Whether to die after that step rather than before it, or with half of it done where it writes.
         mutant: The fault to write with.
     """
 
-    writes: Sequence[tuple[UUID, str, Mapping[str, str]]]
+    writes: Sequence[tuple[UUID | None, str, Mapping[str, str]]]
     at: int = 0
     after: bool = False
     mutant: Mutant = Mutant.NONE
@@ -177,7 +177,7 @@ def _at_once(settler: Settler) -> None:
 
 def _write(
     pipeline: Pipeline,
-    write: tuple[UUID, str, Mapping[str, str]],
+    write: tuple[UUID | None, str, Mapping[str, str]],
     steps: Steps,
     told: Connection,
     *,

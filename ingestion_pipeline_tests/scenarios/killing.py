@@ -25,7 +25,7 @@ WRITTEN = ("link", "document_text", "file_uuids")
 PATIENCE = 30.0
 """Seconds after which a child hangs."""
 
-OneWrite = tuple[UUID, str, Mapping[str, str]]
+OneWrite = tuple[UUID | None, str, Mapping[str, str]]
 
 
 @dataclass
@@ -100,7 +100,7 @@ class Killing:
         return killed
 
     def _writes(self) -> Iterator[OneWrite]:
-        """A change, a new person, and another change of the one before."""
+        """A change, a new person, and another change of the one before; the first has no id of its own."""
         number = self.tally.trials
         changed = str(1 + number % 20)
         for turn, row_id in enumerate((changed, f"new {number}", changed)):
@@ -108,7 +108,7 @@ class Killing:
             cells = {"link": told, "document_text": f'{told},\n"x"', "file_uuids": json.dumps({"w": told})}
             if turn == 1:
                 cells |= {"name": "New", "email": "new@example.org", "type": "INTJ"}
-            yield uuid4(), row_id, cells
+            yield uuid4() if turn else None, row_id, cells
 
     def _die(self, order: Order) -> tuple[int, list[str] | str | None]:
         """Have writes written; gives how many were acknowledged, and the writer's last word."""
@@ -140,6 +140,7 @@ class Killing:
 
     def _look(self, step: int, writes: list[OneWrite], done: int) -> None:
         """Check what is left, settle once, check again, and bring what was not acknowledged once more."""
+        self.site.let_end(PATIENCE)
         allowed = [self._after(writes[:made]) for made in (done, done + 1)]
         found = self.site.in_authority(WRITTEN)
         if found not in allowed:

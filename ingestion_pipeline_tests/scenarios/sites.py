@@ -2,12 +2,15 @@
 
 import csv
 import io
+import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 import psycopg2
+from psycopg2 import extensions
 from pydantic import SecretStr
 
 from ingestion_pipeline.app import Pipeline, open_pipeline
@@ -59,6 +62,21 @@ class Site:
         """The folder of the CSV's journal, lock and ledger."""
         return self.csv.with_name(f".{self.csv.name}.ingestion")
 
+    def let_end(self, patience: float) -> None:
+        """Wait until PostgreSQL is done with whoever has died: what they sent last may still be on its way.
+
+        Args:
+            patience: Seconds.
+        """
+        if self.url is None:
+            return
+        until = time.monotonic() + patience
+        with closing(psycopg2.connect(self.url)) as connection, connection.cursor() as cursor:
+            connection.autocommit = True
+            while _is_served(cursor):
+                assert time.monotonic() < until, "somebody is still there"
+                time.sleep(0.005)
+
     def in_csv(self, columns: Sequence[str]) -> Kept:
         """What the CSV's bytes say."""
         with io.StringIO(self.csv.read_bytes().decode(), newline="") as file:
@@ -84,6 +102,14 @@ class Site:
 
     def in_authority(self, columns: Sequence[str]) -> Kept:
         return self.in_csv(columns) if self.phase.authority is Side.CSV else self.in_postgres(columns)
+
+
+def _is_served(cursor: extensions.cursor) -> bool:
+    cursor.execute(
+        "SELECT FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name = 'ingestion_pipeline'"
+    )
+    return cursor.rowcount > 0
 
 
 def make_site(folder: Path, phase: Phase, csv_bytes: bytes, url: str | None, timeout: float = 5) -> Site:
