@@ -47,12 +47,14 @@ ANALYZE staged (position, row_id), correction, set_aside, missed
 
 -- name: is_repeated
 -- Whether two rows of the file have one row_id, where only those are staged that are not stored to the letter.
+-- Who is staged again is looked up first: people may never have been analysed, and then the planner, which takes
+-- them for as few as are missed, would compare each with each.
+WITH again AS MATERIALIZED (
+    SELECT people.ordinal FROM staged JOIN people USING (row_id)
+)
 SELECT EXISTS (SELECT FROM staged GROUP BY row_id HAVING count(*) > 1)
     OR EXISTS (
-        SELECT
-        FROM staged
-        JOIN people USING (row_id)
-        WHERE NOT EXISTS (SELECT FROM missed WHERE missed.ordinal = people.ordinal)
+        SELECT FROM again WHERE NOT EXISTS (SELECT FROM missed WHERE missed.ordinal = again.ordinal)
     )
 
 -- name: drop

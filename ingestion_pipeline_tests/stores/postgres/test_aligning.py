@@ -14,7 +14,7 @@ from ingestion_pipeline.stores.postgres import aligning, staging
 from ingestion_pipeline.stores.postgres.aligning import Alignment
 from ingestion_pipeline_tests.conftest import Site
 from ingestion_pipeline_tests.files import assert_agree, people, person, spelled, versions_of_rows
-from ingestion_pipeline_tests.strays import unchecked
+from ingestion_pipeline_tests.strays import stray, unchecked
 
 Rows = list[list[str]]
 
@@ -91,6 +91,32 @@ def test_it_comes_to_the_same_as_looking_at_all(
         pipeline.sync(accept_loss=True)
         assert_agree(site, pipeline)
         assert compared(pipeline, monkeypatch, wholly=True).equal
+
+
+def test_it_is_no_slower_where_the_planner_takes_all_for_a_few(
+    site: Site, database: str, pipeline: Pipeline
+) -> None:
+    rows = people(range(30_000))
+    before = spelled(rows)
+    site.put(before)
+    pipeline.sync()
+    for row in rows[::10]:
+        row[1] += " changed"
+    site.put(spelled(rows))
+    # What it would take for all of them as they grew, had nobody analysed them since.
+    stray(
+        database,
+        "UPDATE pg_class SET reltuples = 3020, relpages = pg_relation_size(oid) / 8192"
+        " WHERE relname = 'people'",
+    )
+
+    misled = pipeline.sync()
+    stray(database, "ANALYZE people")
+    site.put(before)
+    informed = pipeline.sync()
+
+    assert misled.updated == informed.updated == 3_000
+    assert misled.seconds < 4 * informed.seconds
 
 
 class Copied:
