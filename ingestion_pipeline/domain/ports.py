@@ -168,6 +168,11 @@ class Shares(Protocol):
 class Incoming(Protocol):
     """A file that is received beside the CSV."""
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Its columns, once it was looked at."""
+        ...
+
     def write(self, data: bytes, /) -> object:
         """Append bytes."""
         ...
@@ -375,6 +380,10 @@ class Csv(Protocol):
 
 class Snapshot(Protocol):
     """One state of the tables, however long it is looked at."""
+
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the CSV that the tables hold; none before the first sync."""
+        ...
 
     def render(self, sink: Sink) -> tuple[int, Dialect]:
         """Write the CSV that the tables hold; gives its rows and how it is spelled."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from ingestion_pipeline.domain.brake import Brakes
+from ingestion_pipeline.domain.brake import Brakes, Loss
 from ingestion_pipeline.domain.errors import (
     InputRefusedError,
     PipelineError,
@@ -149,6 +149,8 @@ def _weigh_in_postgres(held: HeldCsv, tables: Callable[[], Tables], incoming: In
 
 def _into_postgres(csv: Csv, held: HeldCsv, tables: Tables, incoming: Incoming, order: Order) -> Restored:
     state = order.state
+    if not order.is_new and order.brakes is not None:
+        _check_columns(tables, incoming, order.brakes)
     if order.dry_run:
         return Restored(_weighed(_load(held, tables, incoming, order)), ())
     if not order.is_new:
@@ -170,6 +172,13 @@ def _into_postgres(csv: Csv, held: HeldCsv, tables: Tables, incoming: Incoming, 
         # PostgreSQL leads and has it: settling comes back to the rest.
         return Restored(_weighed(report), (Side.POSTGRES,))
     return Restored(_weighed(report), _sides(state.phase))
+
+
+def _check_columns(tables: Tables, incoming: Incoming, brakes: Brakes) -> None:
+    """See that the file has every column of the one that PostgreSQL holds."""
+    with tables.snapshot() as snapshot:
+        missing = tuple(name for name in snapshot.columns() if name not in incoming.columns)
+    Loss(0, 0, columns=missing).check(brakes)
 
 
 def _load(held: HeldCsv, tables: Tables, incoming: Incoming, order: Order) -> SyncReport:

@@ -504,7 +504,7 @@ def test_brake_knows_the_file_that_somebody_cut_short(
     pipeline.write("1", {"name": "Last"})
     replaced(site, FOUR)
 
-    with pytest.raises(ProtectedError, match="30 of 34 rows would be gone") as braked:
+    with pytest.raises(ProtectedError, match="delete 30 of 34 people") as braked:
         pipeline.restore.version(version, how)
 
     assert braked.value.code == "brake"
@@ -512,6 +512,26 @@ def test_brake_knows_the_file_that_somebody_cut_short(
     assert phase is ORIGINAL or b"Last" in rendered(pipeline)
     pipeline.restore.version(version, ACCEPT_LOSS)
     assert_level(site, pipeline, FOUR)
+
+
+@EVERY_PHASE
+@pytest.mark.parametrize("how", [How(), DRY_RUN], ids=["done", "dry run"])
+def test_brake_names_columns_that_a_version_has_not(
+    site: Site, pipeline: Pipeline, phase: Phase, how: How
+) -> None:
+    begin(site, pipeline, DUAL, FILES["5 columns"])
+    version = pipeline.export().manifest.key
+    wider = spelled([["1", "Ada", "a@example.org", "INTJ", "", "yes"]], COLUMNS[:6])
+    site.put(wider)
+    pipeline.sync()
+    if phase is not DUAL:
+        lead(pipeline, phase)
+
+    with pytest.raises(ProtectedError, match=f"lose all that stands in {COLUMNS[5]}$") as braked:
+        pipeline.restore.version(version, how)
+
+    assert braked.value.code == "brake"
+    assert leading(site, pipeline) == wider
 
 
 @CSV_LEADS

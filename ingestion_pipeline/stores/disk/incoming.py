@@ -43,11 +43,16 @@ class Incoming:
         self._index = row_index.build(self._new.path, 0, progress)
         return len(self._index.hashes)
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Its columns, once it was looked at."""
+        return self._looked_at.dialect.columns
+
     def weigh(self, brakes: Brakes | None) -> Weighed:
         """What it would change of the CSV, which is locked.
 
         Raises:
-            ProtectedError: Too many rows of the CSV would be gone.
+            ProtectedError: Too many rows of the CSV would be gone, or a column.
         """
         return self._csv.weigh(self._new.path, self._looked_at, brakes)
 

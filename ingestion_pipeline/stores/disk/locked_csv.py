@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from ingestion_pipeline.domain.brake import Brakes
+from ingestion_pipeline.domain.brake import Brakes, Loss
 from ingestion_pipeline.domain.change import Change
-from ingestion_pipeline.domain.errors import InputRefusedError, Place, ProtectedError
+from ingestion_pipeline.domain.errors import InputRefusedError
 from ingestion_pipeline.domain.journal import Kind, Record
 from ingestion_pipeline.domain.pending import Pending, Placed
 from ingestion_pipeline.domain.phase import Side
@@ -307,19 +307,17 @@ class LockedCsv:
             brakes: How many rows may be gone; None for any number.
 
         Raises:
-            ProtectedError: Too many rows would be gone.
+            ProtectedError: Too many rows would be gone, or a column.
         """
         known = self._known()
         present = self._readable(known)
-        # Of a file that somebody has cut short, what was written last tells who was in it.
-        lost, of = max((gone(one, new), len(one.hashes)) for one in (known, present, new) if one is not None)
-        if brakes is not None and brakes.stop(lost, of):
-            raise ProtectedError(
-                f"{lost} of {of} rows would be gone",
-                code="brake",
-                place=Place(file=str(self.path)),
-                hint="If that is meant, run it again with --accept-loss; nothing has been changed.",
-            )
+        # Of a file that somebody has cut short, what was written last tells what was in it.
+        was = [one for one in (known, present) if one is not None]
+        lost, of = max((gone(one, new), len(one.hashes)) for one in (*was, new))
+        columns = dict.fromkeys(name for one in was for name in one.dialect.columns)
+        loss = Loss(lost, of, columns=tuple(name for name in columns if name not in new.dialect.columns))
+        if brakes is not None:
+            loss.check(brakes, str(self.path))
         updated = None if present is None else changed(self.path, present, path, new)
         return Weighed(len(new.hashes), gone(new, present or known), updated, lost)
 

@@ -10,7 +10,6 @@ from psycopg2.extras import Json
 
 from ingestion_pipeline.domain.brake import Brakes, Loss
 from ingestion_pipeline.domain.columns import COLUMNS, Column, Table, of_table
-from ingestion_pipeline.domain.errors import ProtectedError
 from ingestion_pipeline.domain.ordering import GAP, UNPLACED, place
 from ingestion_pipeline.domain.ports import Blocks, Step
 from ingestion_pipeline.domain.reports import SyncReport
@@ -123,14 +122,7 @@ def _find(cursor: Cursor, staged: Staged) -> dict[str, int]:
 
 def _brake(cursor: Cursor, staged: Staged, found: dict[str, int], brakes: Brakes) -> None:
     emptied = _count_emptied(cursor, staged) if found["updated"] else {}
-    loss = Loss(found["deleted"], found["stored"], emptied, found["stranded"])
-    stopped = loss.stopped_by(brakes)
-    if stopped is not None:
-        raise ProtectedError(
-            f"this load would {stopped}",
-            code="brake",
-            hint="If that is meant, run it again with --accept-loss; nothing has been changed.",
-        )
+    Loss(found["deleted"], found["stored"], emptied, found["stranded"]).check(brakes)
 
 
 def _count_emptied(cursor: Cursor, staged: Staged) -> dict[str, int]:

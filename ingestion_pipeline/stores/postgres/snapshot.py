@@ -25,6 +25,11 @@ class PostgresSnapshot:
     def __init__(self, cursor: Cursor) -> None:
         self._cursor = cursor
 
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the CSV that the tables hold; none before the first sync."""
+        spelled = rendering.dialect(self._cursor)
+        return () if spelled is None else spelled.columns
+
     def render(self, sink: Sink) -> tuple[int, Dialect]:
         """Write the CSV that the tables hold; gives its rows and how it is spelled."""
         return rendering.render(self._cursor, sink)
