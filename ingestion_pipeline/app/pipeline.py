@@ -555,6 +555,7 @@ class Pipeline:
             self.tables,
             self.versions,
             wanted=self.settings.wanted_phase,
+            brakes=self._places.brakes,
             now=lambda: datetime.now(UTC),
             form=Form.ZSTD if self.settings.exports.compress else Form.CSV,
             run_id=run_id,

@@ -150,7 +150,7 @@ def _say_dump(frame: Frame, report: "DatabaseRestored") -> Exit:
 def _show_dump(report: "DatabaseRestored") -> None:
     pairs: list[tuple[str, object]] = [
         ("dump", report.key),
-        ("people in it", f"{report.rows:,}"),
+        ("rows in it", f"{report.rows:,}"),
         ("phase", report.state.phase),
     ]
     if report.dry_run:

@@ -88,6 +88,7 @@ def _manifest(manifest: "Manifest") -> dict[str, Any]:
         "epoch": content.epoch,
         "compared_at": content.compared_at,
         "run_id": content.run_id,
+        "before": content.before,
         "rows": content.rows,
         "size": content.size,
         "sha256": content.sha256,
@@ -100,7 +101,10 @@ def _line(version: "Version", *, read: bool) -> tuple[object, ...]:
     standing = version.amiss or ("good" if read else "not read")
     if version.manifest is None:
         return name, None, None, standing
-    return name, version.manifest.content.phase, f"{version.manifest.content.rows:,}", standing
+    content = version.manifest.content
+    if content.before is not None:
+        standing += ", kept before a restore"
+    return name, content.phase, f"{content.rows:,}", standing
 
 
 @click.command()

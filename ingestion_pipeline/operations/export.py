@@ -6,6 +6,7 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
+from ingestion_pipeline.domain.brake import Brakes
 from ingestion_pipeline.domain.counting import Counted
 from ingestion_pipeline.domain.dialect import Dialect
 from ingestion_pipeline.domain.errors import ProtectedError, stale_epoch
@@ -38,6 +39,7 @@ def export(  # noqa: PLR0913 - what it works on, and what its manifest says
     versions: Versions,
     *,
     wanted: Phase,
+    brakes: Brakes,
     now: Callable[[], datetime],
     form: Form = Form.CSV,
     run_id: str | None = None,
@@ -51,6 +53,7 @@ def export(  # noqa: PLR0913 - what it works on, and what its manifest says
         tables: The three tables.
         versions: Where to publish.
         wanted: The phase a fresh site begins in.
+        brakes: How much may have vanished from a CSV that leads alone.
         now: The time in UTC.
         form: How it is to lie there.
         run_id: The Dagster run that exports, if one does.
@@ -58,7 +61,9 @@ def export(  # noqa: PLR0913 - what it works on, and what its manifest says
         progress: Told how many bytes have been written.
 
     Raises:
-        ProtectedError: In dual_write, the two sides do not hold the same bytes; nothing was published.
+        InputRefusedError: In original, the CSV does not keep the contract; nothing was published.
+        ProtectedError: In dual_write the two sides do not hold the same bytes, or in original a brake stopped
+            it; nothing was published.
         UnavailableError: A place is not there, or does not hold what was written to it.
     """
     began = time.monotonic()
@@ -70,8 +75,10 @@ def export(  # noqa: PLR0913 - what it works on, and what its manifest says
             # In original PostgreSQL has no part: it may be away, and what it says of another time.
             alone = known is not None and known.phase is Phase.ORIGINAL and not known.changing
             snapshot = None
-            if known is not None and alone:
+            if held is not None and known is not None and alone:
                 state = known
+                if before is None:
+                    held.refresh(brakes)
             else:
                 tables.begin(wanted, known=known)
                 snapshot = stack.enter_context(tables.snapshot())

@@ -109,6 +109,17 @@ def test_break_of_the_chain_is_a_finding(four: Site, call: Call) -> None:
     assert call("versions").code == 1
 
 
+def test_version_that_was_kept_before_a_restore_says_so(four: Site, call: Call) -> None:
+    [version] = publish(four, call, 1)
+    call("write", "1", "link=later")
+
+    call("restore", version)
+
+    listed = call("versions", "--json").json["versions"]
+    assert [one["before"] for one in listed] == [version, None, None]
+    assert call("versions").out.count("before a restore") == 1
+
+
 def test_without_versions_there_is_nothing_amiss(site: Site, call: Call) -> None:
     answer = call("versions")
 

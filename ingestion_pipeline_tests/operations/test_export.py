@@ -9,7 +9,7 @@ from ingestion_pipeline.domain.columns import Mode, header
 from ingestion_pipeline.domain.errors import InputRefusedError, PipelineError, ProtectedError
 from ingestion_pipeline.domain.phase import Phase
 from ingestion_pipeline_tests.conftest import Site
-from ingestion_pipeline_tests.files import person, spelled
+from ingestion_pipeline_tests.files import people, person, spelled
 from ingestion_pipeline_tests.stores.bucket import s3_stub
 from ingestion_pipeline_tests.stores.bucket.publishing import CREDENTIALS
 
@@ -87,6 +87,23 @@ def test_original_publishes_the_files_bytes(site: Site) -> None:
     assert (report.manifest.content.phase, report.manifest.content.rows) == (Phase.ORIGINAL, 3)
     assert [path.read_bytes() for path in published(site)] == [site.csv.read_bytes()]
     assert site.execute("SELECT count(*) FROM people") == [(0,)]
+
+
+def test_original_refuses_a_file_that_somebody_has_cut_short(site: Site) -> None:
+    site.config.write_text("")
+    site.put(spelled(people(range(40))))
+    with open_pipeline(site.config) as pipeline:
+        pipeline.begin()
+        newest = pipeline.export().manifest
+        site.put(spelled(people(range(4))))
+
+        with pytest.raises(ProtectedError) as braked:
+            pipeline.export()
+
+        assert braked.value.code == "brake"
+        assert [one.key for one in pipeline.listing()] == [newest.key]
+        pipeline.settle(accept_loss=True)
+        assert pipeline.export().manifest.content.rows == 4
 
 
 def test_original_refuses_what_the_gate_refuses(site: Site) -> None:

@@ -81,7 +81,7 @@ class Folder:
 
 
 def _refuse_unless_missing(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+    if not isinstance(error, FileNotFoundError):
         raise _unavailable(error, error.filename) from None
 
 

@@ -47,6 +47,12 @@ def test_looking_changes_and_makes_nothing(in_folder: InFolder) -> None:
     assert {name: (in_folder.folder / name).stat().st_mtime_ns for name in in_folder.names()} == before
 
 
+def test_a_file_in_the_folder_s_place_is_no_empty_folder(in_folder: InFolder) -> None:
+    in_folder.folder.write_bytes(b"a file")
+    with pytest.raises(UnavailableError, match="Not a directory"):
+        list(in_folder.chain.listing())
+
+
 def test_a_folder_gives_no_names_of_its_own(in_folder: InFolder) -> None:
     assert publish(in_folder.chain, b"csv").stored.version_id is None
 
